@@ -1,0 +1,110 @@
+//! Finding, reading and checking the configuration.
+
+use std::path::{Path, PathBuf};
+
+use super::document::Document;
+use super::error::{ConfigError, Place, Problem};
+use super::policy::EndpointRule;
+use super::sections::SECTIONS;
+use super::{Config, FileWebhook};
+
+/// Variable that names the file when no `--config` does.
+const ENV_FILE: &str = "NETBOX_WEBHOOKD_CONFIG";
+
+/// Looked for in this order when nobody names a file.
+const DEFAULT_FILES: [&str; 2] = ["config.toml", "/etc/netbox-webhookd/config.toml"];
+
+/// A configuration and where it came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// `None`: no file was found, the built-in defaults hold.
+    pub file: Option<PathBuf>,
+    explicit: Option<PathBuf>,
+}
+
+impl Loaded {
+    /// A configuration made by a program (`demo`, tests); it stays as it is on SIGHUP.
+    pub fn built(config: Config) -> Self {
+        Self { config, file: None, explicit: None }
+    }
+
+    /// Reads the same place again, as SIGHUP asks for.
+    ///
+    /// # Errors
+    /// As [`Config::load`]; the caller keeps the old configuration then.
+    pub fn reload(&self) -> Result<Loaded, ConfigError> {
+        Config::load(self.explicit.as_deref())
+    }
+}
+
+impl Config {
+    /// Loads `explicit`, else `$NETBOX_WEBHOOKD_CONFIG`, else `./config.toml`, else
+    /// `/etc/netbox-webhookd/config.toml`, else the defaults; the environment overrides single keys.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or every problem found in it and in the environment.
+    pub fn load(explicit: Option<&Path>) -> Result<Loaded, ConfigError> {
+        let env: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let file = find_file(explicit, &env);
+        let text = match &file {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?,
+            None => String::new(),
+        };
+        let config =
+            Config::parse(&text, &env).map_err(|problems| ConfigError::Invalid { file: file.clone(), problems })?;
+        Ok(Loaded { config, file, explicit: explicit.map(Path::to_owned) })
+    }
+
+    /// The configuration that a file's text and the variables make.
+    ///
+    /// # Errors
+    /// Every problem, in the order of the file, then those of the environment.
+    pub fn parse(text: &str, env: &[(String, String)]) -> Result<Config, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let names: Vec<&'static str> = SECTIONS.iter().map(|(name, _)| *name).collect();
+        let mut document = Document::read(text, env, &names, &mut problems);
+        let mut config = Config::default();
+        for (name, section) in SECTIONS {
+            document.take(name).apply(section(&mut config), &mut problems);
+            if name == "redis" {
+                // The queue's Redis is [redis], except for the keys it overrides.
+                config.intake.netbox_queue.redis = config.redis.clone();
+            }
+        }
+        for table in document.endpoints {
+            config.endpoints.extend(EndpointRule::read(table, &mut problems));
+        }
+        config.file_webhooks = file_webhooks(document.webhooks, &mut problems);
+        problems.sort();
+        if problems.is_empty() { Ok(config) } else { Err(problems) }
+    }
+}
+
+fn find_file(explicit: Option<&Path>, env: &[(String, String)]) -> Option<PathBuf> {
+    let named = || env.iter().find(|(name, value)| name == ENV_FILE && !value.is_empty());
+    explicit
+        .map(Path::to_owned)
+        .or_else(|| named().map(|(_, path)| PathBuf::from(path)))
+        .or_else(|| DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists()))
+}
+
+/// Only their shape is checked here; the catalog knows what a definition may say.
+fn file_webhooks(tables: Vec<(usize, serde_json::Value)>, problems: &mut Vec<Problem>) -> Vec<FileWebhook> {
+    let mut webhooks: Vec<FileWebhook> = Vec::with_capacity(tables.len());
+    for (line, value) in tables {
+        let name = value.get("name").and_then(serde_json::Value::as_str).unwrap_or_default();
+        if name.is_empty() {
+            let message = "every [[webhook]] needs a name, a text in quotes that no other has".to_owned();
+            problems.push(Problem::new(Place::Line(line), "webhook.name", message));
+        } else if let Some(first) = webhooks.iter().find(|w| w.value["name"] == name) {
+            let message = format!("\"{name}\" is already the name of the [[webhook]] in line {}", first.line);
+            problems.push(Problem::new(Place::Line(line), "webhook.name", message));
+        }
+        webhooks.push(FileWebhook { line, value });
+    }
+    webhooks
+}

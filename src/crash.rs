@@ -1,0 +1,38 @@
+//! Points at which a test may stop the process dead, as a power cut would. Nothing without the feature
+//! `crash-points`.
+//!
+//! `NBWD_CRASH_AT=after_commit:20` kills the process with SIGKILL when it passes `after_commit` for the 20th time;
+//! without a number, the first time.
+
+/// Marks a point. The names that `tests/crash.rs` uses: `before_commit`, `after_commit` (the writer's transaction with
+/// events in it), `before_send`, `after_send` (one request), `before_record_commit` (the transaction with outcomes).
+#[cfg(not(feature = "crash-points"))]
+#[inline(always)]
+pub fn point(_name: &'static str) {}
+
+/// Marks a point. The names that `tests/crash.rs` uses: `before_commit`, `after_commit` (the writer's transaction with
+/// events in it), `before_send`, `after_send` (one request), `before_record_commit` (the transaction with outcomes).
+#[cfg(feature = "crash-points")]
+pub fn point(name: &'static str) {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    struct Wanted {
+        name: String,
+        passes: u64,
+    }
+    static WANTED: OnceLock<Option<Wanted>> = OnceLock::new();
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+
+    let wanted = WANTED.get_or_init(|| {
+        #[expect(clippy::disallowed_methods, reason = "an order of the test program, not configuration")]
+        let order = std::env::var("NBWD_CRASH_AT").ok()?;
+        let (name, passes) = order.split_once(':').unwrap_or((&order, "1"));
+        Some(Wanted { name: name.to_owned(), passes: passes.parse().unwrap_or(1) })
+    });
+    let Some(wanted) = wanted else { return };
+    if wanted.name == name && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == wanted.passes {
+        // SAFETY: neither call touches memory; the signal ends this process at once, destructors and all.
+        unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    }
+}

@@ -1,0 +1,436 @@
+//! One endpoint at work: the pure queue, the pace and the breaker, and the effects they ask for.
+//!
+//! It is shared by the actor and the attempts of its thread (`Rc<RefCell>`, one thread, never borrowed across an await):
+//! an attempt that ends starts the next one at once, without a way through a mailbox.
+
+mod gate;
+mod outcome;
+mod state;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tokio::task::AbortHandle;
+
+use super::arbiters::{Home, ThreadState};
+use super::attempt;
+use super::messages::Idle;
+use super::pace::Pace;
+use super::queue::{Asked, Effect, EndpointQueue, Finished, Gate, Input};
+use super::stats::Stats;
+use super::{Inspection, Waiting};
+use crate::clock;
+use crate::config::policy::{Resolved, resolve};
+use crate::domain::breaker::Breaker;
+use crate::domain::delivery::DeliveryState;
+use crate::domain::endpoint::LiveState;
+use crate::domain::ids::{DeliveryId, EndpointId};
+use crate::domain::policy::{Ordering, Policy};
+use crate::domain::time::Timestamp;
+use crate::store::{Granted, OrderingPolicy, Ready, Recorded, Start, StoreError, StoredEndpoint};
+use crate::telemetry::metrics;
+
+/// An endpoint without work keeps its actor this long.
+const IDLE_BEFORE_RETIRING: Duration = Duration::from_secs(10);
+
+pub use state::activity;
+
+pub struct Core {
+    pub id: EndpointId,
+    home: Home,
+    thread: Rc<ThreadState>,
+    state: RefCell<State>,
+    /// How the actor learns that this is broken.
+    crashed: Box<dyn Fn()>,
+}
+
+struct State {
+    stored: Arc<StoredEndpoint>,
+    resolved: Resolved,
+    policy: Rc<Policy>,
+    enabled: bool,
+    queue: EndpointQueue,
+    pace: Pace,
+    live: LiveState,
+    live_written: LiveState,
+    stats: Stats,
+    rng: SmallRng,
+    /// Outcomes the store could not take yet.
+    unrecorded: HashMap<DeliveryId, Recorded>,
+    timer: Option<(Timestamp, AbortHandle)>,
+    idle_since: Option<Timestamp>,
+    blocked_by: Option<Waiting>,
+    /// The last outcome was that nobody is there.
+    trouble: bool,
+    probing: Option<DeliveryId>,
+    wakes_seen: u64,
+    epoch: u64,
+    draining: Option<Vec<tokio::sync::oneshot::Sender<()>>>,
+    over: bool,
+}
+
+/// Places taken from the shared limits for the next start.
+#[derive(Clone, Copy, Default)]
+struct Places {
+    n: usize,
+    trouble: bool,
+}
+
+impl Core {
+    pub fn new(home: Home, stored: Arc<StoredEndpoint>, crashed: Box<dyn Fn()>) -> Rc<Self> {
+        let now = clock::now();
+        let thread = ThreadState::here(&home.common);
+        let id = stored.endpoint.id;
+        let config = home.common.config();
+        let resolved = resolve(&config, &stored.endpoint.url, &stored.endpoint.origin, &stored.policy_patch);
+        let policy = Rc::new(resolved.policy.clone());
+        let mut live = stored.live.clone();
+        live.breaker = live.breaker.restored(now);
+        let state = State {
+            queue: EndpointQueue::new(policy.concurrency as usize),
+            pace: Pace::empty(policy.rate_limit, policy.burst, now),
+            live_written: live.clone(),
+            live,
+            enabled: config.webhooks.enabled,
+            stats: Stats::default(),
+            rng: SmallRng::from_os_rng(),
+            unrecorded: HashMap::new(),
+            timer: None,
+            idle_since: None,
+            blocked_by: None,
+            trouble: false,
+            probing: None,
+            wakes_seen: 0,
+            epoch: u64::MAX,
+            draining: None,
+            over: false,
+            stored,
+            resolved,
+            policy,
+        };
+        let core = Rc::new(Self { id, home, thread, state: RefCell::new(state), crashed });
+        {
+            let state = core.state.borrow();
+            let origin = &state.stored.endpoint.origin;
+            core.thread.origins.borrow_mut().set(origin, &state.policy, true, now);
+        }
+        core
+    }
+
+    /// The store may have new heads, or a person gave an order.
+    pub fn woken(self: &Rc<Self>, wakes: u64) {
+        let now = clock::now();
+        self.refresh(now);
+        {
+            let mut state = self.state.borrow_mut();
+            state.wakes_seen = wakes;
+            state.idle_since = None;
+            state.queue.handle(Input::Wake, now);
+        }
+        self.turn();
+    }
+
+    /// Takes over control, policy and live state where they changed behind its back.
+    fn refresh(&self, now: Timestamp) {
+        let epoch = self.home.common.epoch.load(std::sync::atomic::Ordering::Acquire);
+        let set = self.home.common.store.definitions();
+        let found = set.endpoints.binary_search_by_key(&self.id, |e| e.endpoint.id).ok();
+        let Some(stored) = found.map(|i| set.endpoints[i].clone()) else { return };
+        let mut guard = self.state.borrow_mut();
+        let state = &mut *guard;
+        let same = Arc::ptr_eq(&state.stored, &stored)
+            || (state.stored.control == stored.control
+                && state.stored.policy_patch == stored.policy_patch
+                && state.live.resumed_at == stored.live.resumed_at);
+        if same && state.epoch == epoch {
+            return;
+        }
+        let config = self.home.common.config();
+        state.epoch = epoch;
+        state.enabled = config.webhooks.enabled;
+        if state.live.resumed_at != stored.live.resumed_at {
+            // A person resumed it: the breaker closes and a hold ends now.
+            state.live.resumed_at = stored.live.resumed_at;
+            state.live.breaker = Breaker::Closed;
+            state.live.hold_until = None;
+            state.live.consecutive_failures = 0;
+        }
+        state.live.paused_total_us = stored.live.paused_total_us;
+        state.resolved = resolve(&config, &stored.endpoint.url, &stored.endpoint.origin, &stored.policy_patch);
+        state.policy = Rc::new(state.resolved.policy.clone());
+        state.stored = stored;
+        let policy = &state.policy;
+        self.home
+            .common
+            .store
+            .set_ordering(self.id, OrderingPolicy { ordering: policy.ordering, coalesce: policy.coalesce });
+        state.queue.set_limits(policy.concurrency as usize, policy.ordering == Ordering::Endpoint);
+        state.pace.set(policy.rate_limit, policy.burst, now);
+        self.thread.origins.borrow_mut().set(&state.stored.endpoint.origin, policy, false, now);
+        state.queue.handle(Input::Recall, now);
+    }
+
+    /// Carries out what the queue decides until it has nothing more to do now.
+    fn turn(self: &Rc<Self>) {
+        let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            // Bounded, so that one endpoint cannot keep its thread for itself.
+            for _ in 0..1_000 {
+                if !self.step() {
+                    return;
+                }
+            }
+            self.wake_at(clock::now());
+        }));
+        if done.is_err() {
+            tracing::error!(endpoint.id = %self.id, "a fault of ours broke an endpoint, it is started anew");
+            self.end();
+            (self.crashed)();
+        }
+    }
+
+    /// One effect; `false` ends the turn.
+    fn step(self: &Rc<Self>) -> bool {
+        let now = clock::now();
+        let mut guard = self.state.borrow_mut();
+        let state = &mut *guard;
+        if state.over {
+            return false;
+        }
+        let (gate, places) = self.gate(state, now);
+        let effect = state.queue.next(now, gate);
+        let used = if let Effect::Start(ids) = &effect { ids.len() } else { 0 };
+        self.return_places(state, Places { n: places.n.saturating_sub(used), ..places }, now);
+        match effect {
+            Effect::Load { limit, held } => {
+                drop(guard);
+                self.load(now, limit, held);
+                true
+            }
+            Effect::Start(ids) => {
+                state.pace.take(used, now);
+                self.thread.origins.borrow_mut().used(&state.stored.endpoint.origin, used, now);
+                if gate == Gate::Probe || matches!(gate, Gate::Broken { .. }) {
+                    state.live.breaker = state.live.breaker.probing();
+                    state.probing = ids.first().copied();
+                }
+                drop(guard);
+                self.start(ids, places.trouble);
+                true
+            }
+            Effect::Record(ids) => {
+                let again: Vec<Recorded> = ids.iter().filter_map(|id| state.unrecorded.remove(id)).collect();
+                drop(guard);
+                again.into_iter().for_each(|done| self.record(done));
+                true
+            }
+            Effect::Wait(until) => {
+                self.arm(state, until);
+                false
+            }
+            Effect::ReportIdle => {
+                self.idle(state, now);
+                false
+            }
+            Effect::Drained => {
+                for waiting in state.draining.take().unwrap_or_default() {
+                    let _ = waiting.send(());
+                }
+                false
+            }
+        }
+    }
+
+    fn load(self: &Rc<Self>, now: Timestamp, limit: usize, held: Vec<DeliveryId>) {
+        let mut answer = self.home.common.store.ready(self.id, now, limit, held);
+        if let Some(ready) = (&mut answer).now_or_never() {
+            return self.loaded(ready);
+        }
+        let core = self.clone();
+        actix_rt::spawn(async move {
+            let ready = answer.await;
+            core.loaded(ready);
+            core.turn();
+        });
+    }
+
+    fn loaded(&self, ready: Result<Ready, StoreError>) {
+        let now = clock::now();
+        let input = match ready {
+            Ok(ready) => Input::Loaded(ready),
+            Err(error) => {
+                self.store_error(&error);
+                Input::StoreFailed(Asked::Load)
+            }
+        };
+        self.state.borrow_mut().queue.handle(input, now);
+    }
+
+    fn store_error(&self, error: &StoreError) {
+        metrics().store_errors.inc();
+        tracing::warn!(endpoint.id = %self.id, %error, "the store did not answer, asking again");
+    }
+
+    fn start(self: &Rc<Self>, ids: Vec<DeliveryId>, trouble: bool) {
+        let n = ids.len();
+        let mut answer = self.home.common.store.start(self.id, ids);
+        if let Some(started) = (&mut answer).now_or_never() {
+            return self.started(started, n, trouble);
+        }
+        let core = self.clone();
+        actix_rt::spawn(async move {
+            let started = answer.await;
+            core.started(started, n, trouble);
+            core.turn();
+        });
+    }
+
+    fn started(self: &Rc<Self>, started: Result<Vec<Start>, StoreError>, n: usize, trouble: bool) {
+        let now = clock::now();
+        let started = match started {
+            Ok(started) => started,
+            Err(error) => {
+                self.store_error(&error);
+                let mut state = self.state.borrow_mut();
+                state.queue.handle(Input::StoreFailed(Asked::Start), now);
+                self.unprobe(&mut state, now);
+                return self.return_places(&state, Places { n, trouble }, now);
+            }
+        };
+        let mut gone = Vec::new();
+        let mut granted = Vec::new();
+        for start in started {
+            match start {
+                Start::Granted(one) => granted.push(Rc::new(*one)),
+                Start::Gone(id) => gone.push(id),
+            }
+        }
+        {
+            let mut state = self.state.borrow_mut();
+            if state.probing.is_some_and(|id| gone.contains(&id)) {
+                self.unprobe(&mut state, now);
+            }
+            self.return_places(&state, Places { n: gone.len(), trouble }, now);
+            state.queue.handle(Input::Started { gone }, now);
+        }
+        granted.into_iter().for_each(|one| self.attempt(one, trouble));
+    }
+
+    /// The probe was not made after all: another may be.
+    fn unprobe(&self, state: &mut State, now: Timestamp) {
+        if state.probing.take().is_some() {
+            state.live.breaker = state.live.breaker.restored(now);
+        }
+    }
+
+    fn attempt(self: &Rc<Self>, granted: Rc<Granted>, trouble: bool) {
+        let catalog = self.home.common.catalog();
+        let Some(webhook) = catalog.webhook(granted.webhook).cloned() else {
+            // Deleted this moment; the store cancels it.
+            self.home.common.store.release(self.id, granted.id);
+            let now = clock::now();
+            let mut state = self.state.borrow_mut();
+            self.unprobe(&mut state, now);
+            self.return_places(&state, Places { n: 1, trouble }, now);
+            let finished = Finished { id: granted.id, successor: None, retry_at: None };
+            return state.queue.handle(Input::Finished(finished), now);
+        };
+        self.tell(&granted, DeliveryState::InFlight, None);
+        metrics().in_flight.inc();
+        let policy = self.state.borrow().policy.clone();
+        let core = self.clone();
+        actix_rt::spawn(async move {
+            let attempt = attempt::make(core.thread.clone(), webhook, granted.clone(), policy).await;
+            metrics().in_flight.dec();
+            core.ended(&granted, attempt, trouble);
+            core.turn();
+        });
+    }
+
+    /// One timer at most, for the earliest instant that matters.
+    fn arm(self: &Rc<Self>, state: &mut State, until: Option<Timestamp>) {
+        let Some(until) = until else { return };
+        if let Some((armed, timer)) = &state.timer {
+            if *armed <= until && !timer.is_finished() {
+                return;
+            }
+            timer.abort();
+        }
+        let core = self.clone();
+        let wait = until.since(clock::now());
+        let task = actix_rt::spawn(async move {
+            // Timers are kept to the millisecond; never early.
+            tokio::time::sleep(wait).await;
+            core.state.borrow_mut().timer = None;
+            core.turn();
+        });
+        state.timer = Some((until, task.abort_handle()));
+    }
+
+    fn wake_at(self: &Rc<Self>, at: Timestamp) {
+        let mut state = self.state.borrow_mut();
+        self.arm(&mut state, Some(at));
+    }
+
+    /// Nothing to do: after a while it offers to retire, unless it must remember something.
+    fn idle(self: &Rc<Self>, state: &mut State, now: Timestamp) {
+        let since = *state.idle_since.get_or_insert(now);
+        let held = state.live.hold_until.is_some_and(|until| until > now);
+        let nothing_to_remember = state.pace.is_full(now) && state.live.breaker == Breaker::Closed && !held;
+        if now.since(since) >= IDLE_BEFORE_RETIRING && nothing_to_remember {
+            if state.live != state.live_written {
+                self.home.common.store.save_live(self.id, state.live.clone());
+                state.live_written = state.live.clone();
+            }
+            let _ = self.home.router.try_send(Idle { endpoint: self.id, wakes_seen: state.wakes_seen });
+        }
+        self.arm(state, Some(now + IDLE_BEFORE_RETIRING));
+    }
+
+    /// Starts nothing more; the answer comes when nothing is in flight.
+    pub fn drain(self: &Rc<Self>) -> tokio::sync::oneshot::Receiver<()> {
+        let (done, drained) = tokio::sync::oneshot::channel();
+        {
+            let mut state = self.state.borrow_mut();
+            state.draining.get_or_insert_default().push(done);
+            state.queue.handle(Input::Drain, clock::now());
+        }
+        self.turn();
+        drained
+    }
+
+    /// Nothing follows any more, whatever still ends.
+    pub fn end(&self) {
+        let now = clock::now();
+        let Ok(mut state) = self.state.try_borrow_mut() else { return };
+        if std::mem::replace(&mut state.over, true) {
+            return;
+        }
+        if let Some((_, timer)) = state.timer.take() {
+            timer.abort();
+        }
+        self.thread.origins.borrow_mut().leave(&state.stored.endpoint.origin, now);
+    }
+
+    pub fn inspect(&self) -> Inspection {
+        let now = clock::now();
+        let state = self.state.borrow();
+        Inspection {
+            activity: state.activity(now),
+            blocked_by: state.blocked_by,
+            in_flight: state.queue.in_flight(),
+            consecutive_failures: state.live.consecutive_failures,
+            last_success_at: state.live.last_success_at,
+            last_error: state.live.last_error.clone(),
+            rate: state.stats.rate(now),
+            latency_ms: state.stats.latency_ms(),
+            policy: state.resolved.clone(),
+        }
+    }
+}

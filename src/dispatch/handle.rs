@@ -1,0 +1,215 @@
+//! The dispatcher as everyone else sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, MailboxError};
+use futures_util::future::join_all;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::arbiters::{Arbiters, Common, ThreadState};
+use super::core::activity;
+use super::messages::{Accept, CatalogReplaced, Drain, Inspect, Locate, StopStarting, WakeEndpoints};
+use super::router::Router;
+use super::{CHANGES, Deps, EndpointActivity, Inspection, StateChange, Waiting, attempt, bulk, pruner};
+use crate::catalog::Catalog;
+use crate::clock;
+use crate::config::policy::resolve;
+use crate::domain::attempt::Attempt;
+use crate::domain::endpoint::{Control, Endpoint, LiveState};
+use crate::domain::event::Event;
+use crate::domain::ids::{EndpointId, WebhookId};
+use crate::domain::payload_url::Origin;
+use crate::store::{AcceptError, Accepted, Granted, NewEvent, StoreError, StoredEndpoint};
+use crate::telemetry::metrics;
+
+/// How often a batch is planned anew when definitions keep changing under it.
+const PLANS: usize = 5;
+/// How long an event's sender is asked to wait when too many batches are on their way.
+const BUSY: Duration = Duration::from_secs(1);
+
+/// The one way in, for intake, API and timers. Cheap to clone, usable from any thread.
+#[derive(Clone)]
+pub struct Dispatcher {
+    common: Arc<Common>,
+    router: Addr<Router>,
+    arbiters: Arc<Arbiters>,
+    bulk: mpsc::Sender<()>,
+}
+
+impl Dispatcher {
+    /// Starts router, threads and timers on the current actix system.
+    pub fn start(deps: Deps) -> Self {
+        let (changes, _) = broadcast::channel(CHANGES);
+        let common = Arc::new(Common::new(&deps, changes));
+        let arbiters = Arc::new(Arbiters::start(deps.threads));
+        let router = Router::new(common.clone(), arbiters.clone()).start();
+        let woken = router.clone();
+        let wake = move |endpoints: &[EndpointId]| drop(woken.try_send(WakeEndpoints(endpoints.to_vec())));
+        let bulk = bulk::start(deps.store.clone(), wake);
+        pruner::start(deps.store.clone(), deps.config.clone());
+        Self { common, router, arbiters, bulk }
+    }
+
+    /// The current definitions.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.common.catalog()
+    }
+
+    /// Stores and routes a planned batch: whole or not at all. Resolves after the commit. Plans that definitions have
+    /// overtaken are made anew.
+    ///
+    /// # Errors
+    /// Nothing of the batch was taken.
+    pub async fn accept(&self, events: Vec<NewEvent>, catalog: Arc<Catalog>) -> Result<Vec<Accepted>, AcceptError> {
+        let mut events = events;
+        let mut revision = catalog.revision();
+        for _ in 0..PLANS {
+            let current = self.catalog();
+            if current.revision() != revision {
+                events.iter_mut().for_each(|e| e.plan = current.plan(&e.event).deliveries);
+                revision = current.revision();
+            }
+            let sent = self.router.send(Accept { events: events.clone(), catalog_revision: revision });
+            match sent.await {
+                Ok(Err(AcceptError::StalePlan)) => self.refresh().await,
+                Ok(answer) => {
+                    let new = answer.iter().flatten().filter(|a| !a.duplicate).count();
+                    metrics().events_accepted.inc_by(new as u64);
+                    return answer;
+                }
+                Err(MailboxError::Timeout | MailboxError::Closed) => {
+                    return Err(AcceptError::Store(StoreError::Unavailable("the service is stopping".to_owned())));
+                }
+            }
+        }
+        Err(AcceptError::Busy { reason: "the definitions keep changing".to_owned(), retry_after: BUSY })
+    }
+
+    /// Hints that these endpoints may have work, or that their orders or policies changed.
+    pub fn wake(&self, endpoints: &[EndpointId]) {
+        // Full: the router's sweep finds them within seconds.
+        let _ = self.router.try_send(WakeEndpoints(endpoints.to_vec()));
+    }
+
+    /// Definitions or configuration changed: takes the current ones, for the next event on.
+    pub async fn refresh(&self) {
+        if let Err(error) = self.router.send(CatalogReplaced).await {
+            tracing::error!(%error, "changed definitions could not be put into force");
+        }
+    }
+
+    /// A bulk action was stored: carry it out.
+    pub fn bulk_started(&self) {
+        // Full: it is on its way already.
+        let _ = self.bulk.try_send(());
+    }
+
+    /// State changes from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<StateChange> {
+        self.common.changes.subscribe()
+    }
+
+    /// How an endpoint is; of one without an actor, what is stored of it.
+    pub async fn inspect(&self, endpoint: EndpointId) -> Inspection {
+        if let Ok(Some(addr)) = self.router.send(Locate(endpoint)).await
+            && let Ok(Some(inspection)) = addr.send(Inspect).await
+        {
+            return Arc::unwrap_or_clone(inspection);
+        }
+        let set = self.common.store.definitions();
+        match set.endpoints.binary_search_by_key(&endpoint, |e| e.endpoint.id) {
+            Ok(found) => self.asleep(&set.endpoints[found]),
+            Err(_) => self.asleep(&unknown(endpoint)),
+        }
+    }
+
+    fn asleep(&self, stored: &StoredEndpoint) -> Inspection {
+        let now = clock::now();
+        let config = self.common.config();
+        let reason = match stored.control {
+            Control::Paused { .. } => Some("paused"),
+            Control::Quarantined { .. } => Some("quarantined"),
+            Control::Active if !config.webhooks.enabled => Some("service_disabled"),
+            Control::Active => None,
+        };
+        Inspection {
+            activity: activity(&stored.control, &stored.live, now).unwrap_or(EndpointActivity::Idle),
+            blocked_by: reason.map(|reason| Waiting { reason, until: None }),
+            in_flight: 0,
+            consecutive_failures: stored.live.consecutive_failures,
+            last_success_at: stored.live.last_success_at,
+            last_error: stored.live.last_error.clone(),
+            rate: 0.0,
+            latency_ms: None,
+            policy: resolve(&config, &stored.endpoint.url, &stored.endpoint.origin, &stored.policy_patch),
+        }
+    }
+
+    /// Sends one request now, beside queue, rate and breaker; obeys the egress guard and the node's cap. `None` for an
+    /// unknown webhook, or when the node is at its cap.
+    pub async fn send_now(&self, webhook: WebhookId, event: Arc<Event>) -> Option<Attempt> {
+        let webhook = self.catalog().webhook(webhook)?.clone();
+        let set = self.common.store.definitions();
+        let found = set.endpoints.binary_search_by_key(&webhook.endpoint, |e| e.endpoint.id).ok()?;
+        let stored = set.endpoints[found].clone();
+        let (reply, answer) = oneshot::channel();
+        let common = self.common.clone();
+        let arbiter = self.arbiters.of(&stored.endpoint.origin);
+        let started = arbiter.spawn_fn(move || {
+            actix_rt::spawn(async move {
+                let now = clock::now();
+                if common.node.ask(webhook.endpoint, 1, false, now) == 0 {
+                    return;
+                }
+                let config = common.config();
+                let policy =
+                    resolve(&config, &stored.endpoint.url, &stored.endpoint.origin, &stored.policy_patch).policy;
+                let granted = test_grant(&webhook, event);
+                let thread = ThreadState::here(&common);
+                let attempt = attempt::make(thread, webhook, granted.into(), policy.into()).await;
+                common.node.give_back(1, false, clock::now());
+                // The caller may have gone away.
+                let _ = reply.send(attempt);
+            });
+        });
+        if started { answer.await.ok() } else { None }
+    }
+
+    /// Starts nothing more, waits for what is in flight, at most `timeout`; what remains is queued on disk.
+    pub async fn drain(&self, timeout: Duration) {
+        let Ok(running) = self.router.send(StopStarting).await else { return };
+        let drained = join_all(running.iter().map(|endpoint| endpoint.send(Drain)));
+        if tokio::time::timeout(timeout, drained).await.is_err() {
+            tracing::warn!("requests were still in flight at the end of the shutdown timeout, they will be repeated");
+        }
+        self.arbiters.stop();
+    }
+}
+
+/// Of an endpoint that is gone there is nothing to tell.
+fn unknown(id: EndpointId) -> StoredEndpoint {
+    StoredEndpoint {
+        endpoint: Endpoint { id, url: "".into(), origin: Origin("".into()) },
+        control: Control::Active,
+        live: LiveState::default(),
+        policy_patch: serde_json::Map::new(),
+    }
+}
+
+/// A test is the first attempt of a delivery that is stored when it has ended.
+fn test_grant(webhook: &crate::domain::webhook::Webhook, event: Arc<Event>) -> Granted {
+    use crate::domain::ids::{DeliveryId, EventSeq};
+    let id = DeliveryId::new(EventSeq(0), 0);
+    Granted {
+        id,
+        public_id: id.public(clock::now()),
+        webhook: webhook.id,
+        event,
+        folded_from: None,
+        number: 1,
+        attempts: 0,
+        first_attempt_at: None,
+        manual: true,
+    }
+}

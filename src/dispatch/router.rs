@@ -1,0 +1,203 @@
+//! The router: takes batches to the store and wakes the endpoints they touch. One per node.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, MessageResult, ResponseActFuture, WrapFuture,
+};
+
+use super::arbiters::{Arbiters, Common, Home};
+use super::endpoint::{EndpointActor, Wakes};
+use super::messages::{Accept, CatalogReplaced, Idle, Locate, Retire, StopStarting, Wake, WakeEndpoints};
+use crate::catalog::Catalog;
+use crate::clock;
+use crate::domain::endpoint::Control;
+use crate::domain::ids::EndpointId;
+use crate::domain::time::Timestamp;
+use crate::store::{AcceptError, Accepted, Batch};
+
+/// Requests that may wait for the router; beyond it intake answers 503.
+pub const MAILBOX: usize = 4_096;
+/// How often live actors are compared with what is waiting.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// So many crashes of one endpoint within [`CRASH_WINDOW`] quarantine it.
+const CRASHES: usize = 3;
+const CRASH_WINDOW: Duration = Duration::from_secs(600);
+
+/// An endpoint that runs.
+struct Slot {
+    addr: Addr<EndpointActor>,
+    wakes: Arc<Wakes>,
+}
+
+pub struct Router {
+    common: Arc<Common>,
+    arbiters: Arc<Arbiters>,
+    slots: HashMap<EndpointId, Slot>,
+    /// When endpoints crashed lately.
+    crashes: HashMap<EndpointId, Vec<Timestamp>>,
+    stopping: bool,
+}
+
+impl Router {
+    pub fn new(common: Arc<Common>, arbiters: Arc<Arbiters>) -> Self {
+        Self { common, arbiters, slots: HashMap::new(), crashes: HashMap::new(), stopping: false }
+    }
+
+    fn wake(&mut self, endpoint: EndpointId, me: &Addr<Self>) {
+        if let Some(slot) = self.slots.get(&endpoint) {
+            slot.wakes.count.fetch_add(1, Ordering::AcqRel);
+            if slot.addr.connected() {
+                if !slot.wakes.on_its_way.swap(true, Ordering::AcqRel) && slot.addr.try_send(Wake).is_err() {
+                    // The mailbox is full of questions; the sweep or the next wake tries again.
+                    slot.wakes.on_its_way.store(false, Ordering::Release);
+                }
+                return;
+            }
+            self.slots.remove(&endpoint);
+            self.crashed(endpoint);
+        }
+        self.start(endpoint, me);
+    }
+
+    fn start(&mut self, endpoint: EndpointId, me: &Addr<Self>) {
+        if self.stopping {
+            return;
+        }
+        let set = self.common.store.definitions();
+        let Ok(found) = set.endpoints.binary_search_by_key(&endpoint, |e| e.endpoint.id) else { return };
+        let stored = set.endpoints[found].clone();
+        let home = Home { common: self.common.clone(), router: me.clone() };
+        let wakes = Arc::new(Wakes::default());
+        let arbiter = self.arbiters.of(&stored.endpoint.origin);
+        let counted = wakes.clone();
+        let addr =
+            EndpointActor::start_in_arbiter(&arbiter.handle(), move |_| EndpointActor::new(home, stored, counted));
+        self.slots.insert(endpoint, Slot { addr, wakes });
+    }
+
+    /// Its actor is gone though nobody retired it.
+    fn crashed(&mut self, endpoint: EndpointId) {
+        if self.stopping {
+            return;
+        }
+        let now = clock::now();
+        self.common.store.release_all(endpoint);
+        let crashes = self.crashes.entry(endpoint).or_default();
+        crashes.retain(|at| now.since(*at) < CRASH_WINDOW);
+        crashes.push(now);
+        if crashes.len() < CRASHES {
+            tracing::error!(endpoint.id = %endpoint, crashes = crashes.len(), "the actor of an endpoint crashed, starting another");
+            return;
+        }
+        tracing::error!(endpoint.id = %endpoint, "the actor of an endpoint keeps crashing, the endpoint is quarantined");
+        self.crashes.remove(&endpoint);
+        let order = self.common.store.set_control(endpoint, Control::Quarantined { since: now });
+        actix_rt::spawn(async move {
+            if let Err(error) = order.await {
+                tracing::error!(endpoint.id = %endpoint, %error, "an endpoint could not be quarantined");
+            }
+        });
+    }
+
+    fn sweep(&mut self, ctx: &mut Context<Self>) {
+        let me = ctx.address();
+        for pending in self.common.store.pending_endpoints() {
+            let lives = self.slots.get(&pending.endpoint).is_some_and(|slot| slot.addr.connected());
+            if !lives {
+                self.wake(pending.endpoint, &me);
+            }
+        }
+    }
+}
+
+impl Actor for Router {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.sweep(ctx);
+        ctx.run_interval(SWEEP_EVERY, Self::sweep);
+    }
+}
+
+impl Handler<Accept> for Router {
+    type Result = ResponseActFuture<Self, Result<Vec<Accepted>, AcceptError>>;
+
+    fn handle(&mut self, accept: Accept, _: &mut Self::Context) -> Self::Result {
+        let mut touched: Vec<EndpointId> =
+            accept.events.iter().flat_map(|e| e.plan.iter().map(|planned| planned.endpoint)).collect();
+        touched.sort_unstable();
+        touched.dedup();
+        // Enqueued now, so that batches are stored in the order they came; woken after the commit, even when the
+        // sender has hung up meanwhile.
+        let stored =
+            self.common.store.accept(Batch { events: accept.events, catalog_revision: accept.catalog_revision });
+        Box::pin(stored.into_actor(self).map(move |accepted, router, ctx| {
+            if accepted.is_ok() {
+                let me = ctx.address();
+                touched.into_iter().for_each(|endpoint| router.wake(endpoint, &me));
+            }
+            accepted
+        }))
+    }
+}
+
+impl Handler<WakeEndpoints> for Router {
+    type Result = ();
+
+    fn handle(&mut self, wake: WakeEndpoints, ctx: &mut Self::Context) {
+        let me = ctx.address();
+        wake.0.into_iter().for_each(|endpoint| self.wake(endpoint, &me));
+    }
+}
+
+impl Handler<CatalogReplaced> for Router {
+    type Result = ();
+
+    fn handle(&mut self, _: CatalogReplaced, ctx: &mut Self::Context) {
+        *self.common.catalog.write() = Arc::new(Catalog::new(self.common.store.definitions()));
+        self.common.node.set_cap(self.common.config.borrow().delivery.max_in_flight);
+        self.common.epoch.fetch_add(1, Ordering::AcqRel);
+        let common = self.common.clone();
+        self.arbiters.each(move || super::arbiters::ThreadState::here(&common).refresh());
+        let me = ctx.address();
+        let running: Vec<EndpointId> = self.slots.keys().copied().collect();
+        running.into_iter().for_each(|endpoint| self.wake(endpoint, &me));
+    }
+}
+
+impl Handler<Locate> for Router {
+    type Result = MessageResult<Locate>;
+
+    fn handle(&mut self, locate: Locate, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.slots.get(&locate.0).filter(|slot| slot.addr.connected()).map(|slot| slot.addr.clone()))
+    }
+}
+
+impl Handler<Idle> for Router {
+    type Result = ();
+
+    fn handle(&mut self, idle: Idle, _: &mut Self::Context) {
+        let unseen = |slot: &Slot| slot.wakes.count.load(Ordering::Acquire) != idle.wakes_seen;
+        if self.slots.get(&idle.endpoint).is_none_or(unseen) {
+            return;
+        }
+        if let Some(slot) = self.slots.remove(&idle.endpoint) {
+            // Were its mailbox full, it would offer again; nobody sends to it any more.
+            let _ = slot.addr.try_send(Retire);
+        }
+    }
+}
+
+impl Handler<StopStarting> for Router {
+    type Result = MessageResult<StopStarting>;
+
+    fn handle(&mut self, _: StopStarting, _: &mut Self::Context) -> Self::Result {
+        self.stopping = true;
+        MessageResult(self.slots.values().map(|slot| slot.addr.clone()).collect())
+    }
+}

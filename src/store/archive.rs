@@ -1,0 +1,135 @@
+//! What was and is, for the status pages and the REST API. Reads never run on a dispatch thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use super::admin::AuditEntry;
+use super::{Counts, Filter, Health, StoreError};
+use crate::domain::attempt::{Attempt, ErrorKind};
+use crate::domain::delivery::DeliveryState;
+use crate::domain::event::Event;
+use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, PublicId, WebhookId};
+use crate::domain::time::Timestamp;
+
+/// One page, newest first, after the row `before` (exclusive).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    pub before: Option<i64>,
+    pub limit: usize,
+}
+
+/// Rows and where the next page starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed<T> {
+    pub rows: Vec<T>,
+    /// `before` of the next page; `None`: this was the last.
+    pub next: Option<i64>,
+    /// Exact where kept counters answer it.
+    pub count: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventRow {
+    pub seq: EventSeq,
+    pub id: PublicId,
+    pub received_at: Timestamp,
+    pub event_type: crate::domain::event::EventType,
+    /// `dcim.site`
+    pub model: String,
+    pub object_id: Option<String>,
+    pub request_id: Option<String>,
+    pub deliveries: u32,
+}
+
+/// A delivery as lists show it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeliveryRow {
+    pub id: DeliveryId,
+    pub public_id: PublicId,
+    pub event: EventRow,
+    pub webhook: WebhookId,
+    pub endpoint: EndpointId,
+    pub state: DeliveryState,
+    /// All attempts ever recorded.
+    pub attempts: u32,
+    /// When the next attempt is due; only while `retrying`.
+    pub next_attempt_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    pub status_code: Option<u16>,
+    pub error: Option<ErrorKind>,
+    /// Of the last attempt.
+    pub latency: Option<Duration>,
+    pub superseded_by: Option<PublicId>,
+    pub resend_of: Option<PublicId>,
+    pub test: bool,
+    /// The unfinished delivery of the same key just before it, when it is not its key's head.
+    pub behind: Option<PublicId>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptRow {
+    pub number: u32,
+    pub attempt: Attempt,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointCounts {
+    pub pending: u64,
+    pub in_flight: u64,
+    pub retrying: u64,
+    pub failed: u64,
+    pub delivered: u64,
+    pub oldest_pending_at: Option<Timestamp>,
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// How much one round of pruning may remove and what is over its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    pub delivered_before: Timestamp,
+    pub failed_before: Timestamp,
+    pub unmatched_before: Timestamp,
+    pub max_history: u64,
+    pub max_bytes: u64,
+    /// Events looked at in one round.
+    pub batch: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    pub events: u64,
+    pub deliveries: u64,
+    /// More is over its time.
+    pub more: bool,
+}
+
+type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
+
+pub trait Archive: Send + Sync {
+    fn event(&self, seq: EventSeq) -> Answer<Option<(EventRow, Arc<Event>)>>;
+    fn events(&self, filter: Filter, page: Page) -> Answer<Listed<EventRow>>;
+
+    /// Correct at once, also for what has no row yet.
+    fn delivery(&self, id: DeliveryId) -> Answer<Option<DeliveryRow>>;
+    /// Correct within a second.
+    fn deliveries(&self, filter: Filter, page: Page) -> Answer<Listed<DeliveryRow>>;
+    /// All deliveries of one event.
+    fn siblings(&self, seq: EventSeq) -> Answer<Vec<DeliveryRow>>;
+    fn attempts(&self, id: DeliveryId) -> Answer<Vec<AttemptRow>>;
+
+    /// From kept counters, without touching the disk.
+    fn endpoint_counts(&self, endpoint: EndpointId) -> EndpointCounts;
+    fn counts(&self) -> Counts;
+    fn health(&self) -> Health;
+    fn size_bytes(&self) -> u64;
+
+    fn audit_log(&self, page: Page) -> Answer<Listed<AuditEntry>>;
+
+    /// Removes one bounded batch of what is over its time.
+    fn prune(&self, retention: Retention) -> Answer<Pruned>;
+
+    /// An online copy of the whole store into one file.
+    fn backup(&self, to: std::path::PathBuf) -> Answer<()>;
+}

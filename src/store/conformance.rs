@@ -1,0 +1,218 @@
+//! What every backend must do: random lives of a store beside a plain model of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::admin::{BulkState, NewAudit, WebhookWrite};
+use super::archive::{Page, Retention};
+use super::*;
+use crate::clock;
+use crate::domain::attempt::{Attempt, Outcome, Timings};
+use crate::domain::models::Models;
+use crate::domain::payload_url::PayloadUrl;
+use crate::domain::webhook::{Source, Webhook, WebhookSpec};
+
+mod model;
+use model::Model;
+
+/// Opens the backend on what the last one left, closing that one first.
+pub type Open<'a> = &'a dyn Fn() -> Arc<dyn Store>;
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    Accept {
+        objects: Vec<u8>,
+    },
+    /// Start what is ready, at most `n`.
+    Start {
+        endpoint: bool,
+        n: usize,
+    },
+    /// End the oldest request in flight.
+    Finish {
+        endpoint: bool,
+        how: u8,
+    },
+    Cancel {
+        pick: usize,
+    },
+    Retry {
+        pick: usize,
+    },
+    Toggle {
+        webhook: usize,
+    },
+    Ordering {
+        endpoint: bool,
+        ordering: u8,
+    },
+    Reopen,
+}
+
+pub fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => proptest::collection::vec(0u8..5, 1..6).prop_map(|objects| Step::Accept { objects }),
+        6 => (any::<bool>(), 1usize..6).prop_map(|(endpoint, n)| Step::Start { endpoint, n }),
+        8 => (any::<bool>(), 0u8..8).prop_map(|(endpoint, how)| Step::Finish { endpoint, how }),
+        1 => (0usize..200).prop_map(|pick| Step::Cancel { pick }),
+        2 => (0usize..200).prop_map(|pick| Step::Retry { pick }),
+        1 => (0usize..3).prop_map(|webhook| Step::Toggle { webhook }),
+        1 => (any::<bool>(), 0u8..3).prop_map(|(endpoint, ordering)| Step::Ordering { endpoint, ordering }),
+        1 => Just(Step::Reopen),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+/// Runs the steps on a fresh store and compares after each.
+pub fn live(open: Open<'_>, steps: Vec<Step>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut model = Model::begin(open()).await;
+        for step in steps {
+            if let Step::Reopen = step {
+                model.reopen(open).await;
+            } else {
+                model.step(step).await;
+            }
+        }
+        model.check_counts().await;
+        model.drain().await;
+        model.check_counts().await;
+        model.check_rows().await;
+    });
+}
+
+pub fn audit() -> NewAudit {
+    NewAudit { actor: "test".into(), action: "test", target: String::new(), detail: Value::Null }
+}
+
+pub fn spec(name: &str, url: &str) -> WebhookSpec {
+    serde_json::from_value(serde_json::json!({
+        "name": name, "models": ["dcim.site"], "type_create": true, "type_update": true, "payload_url": url
+    }))
+    .expect("a webhook")
+}
+
+pub fn write(id: Option<WebhookId>, spec: WebhookSpec) -> WebhookWrite {
+    let url = PayloadUrl::parse(&spec.payload_url).expect("a URL");
+    WebhookWrite { id, spec, url, source: Source::Api, orphaned: false }
+}
+
+pub fn event(object: u8, text: &str) -> Arc<Event> {
+    let raw = format!(r#"{{"event": "updated", "model": "site", "data": {{"id": {object}, "name": "{text}"}}}}"#);
+    Arc::new(Event::parse(Bytes::from(raw), &Models::builtin(), clock::now()).expect("an event"))
+}
+
+pub fn attempt(status: u16) -> Attempt {
+    Attempt {
+        outcome: Outcome::Answered { status, retry_after: None },
+        started_at: clock::now(),
+        timings: Timings { total: Duration::from_millis(3), ..Timings::default() },
+        revision: 1,
+        url: "http://a.example/".into(),
+        remote_address: None,
+        detail: None,
+        response_headers: None,
+        response_excerpt: b"ok".to_vec(),
+        response_truncated: false,
+    }
+}
+
+/// Retention removes what is over its time, and only that.
+pub async fn prunes(store: Arc<dyn Store>) {
+    let model = Model::begin(store.clone()).await;
+    let plan = vec![Planned { webhook: model.webhooks[0].id, endpoint: model.webhooks[0].endpoint }];
+    let mut ids = Vec::new();
+    for object in 0..6u8 {
+        let events = vec![NewEvent { event: event(object, "x"), plan: plan.clone(), idempotency: None }];
+        let batch = Batch { events, catalog_revision: store.revision() };
+        ids.push(DeliveryId::new(store.accept(batch).await.expect("accepted")[0].seq, 0));
+    }
+    let endpoint = plan[0].endpoint;
+    for (n, id) in ids.iter().enumerate().take(4) {
+        store.start(endpoint, vec![*id]).await.expect("started");
+        let next = if n == 1 { Next::Failed } else { Next::Delivered };
+        let done = Recorded { id: *id, attempt: attempt(if n == 1 { 404 } else { 200 }), next, live: None };
+        store.record(endpoint, done).await.expect("recorded");
+    }
+    store.flush().await.expect("flushed");
+    let later = clock::now() + Duration::from_secs(60);
+    let retention = Retention {
+        delivered_before: later,
+        failed_before: Timestamp(0),
+        unmatched_before: later,
+        max_history: u64::MAX,
+        max_bytes: u64::MAX,
+        batch: 100,
+    };
+    assert_eq!(store.prune(retention).await.expect("pruned").deliveries, 3);
+    for (n, id) in ids.iter().enumerate() {
+        let there = store.delivery(*id).await.expect("read").is_some();
+        assert_eq!(there, matches!(n, 1 | 4 | 5), "delivery {n}");
+    }
+    assert_eq!(store.counts().by_state[&DeliveryState::Delivered], 0);
+}
+
+/// Bulk actions fix their selection, go in slices, and say what they did.
+pub async fn retries_in_bulk(store: Arc<dyn Store>) {
+    let model = Model::begin(store.clone()).await;
+    let plan = vec![Planned { webhook: model.webhooks[0].id, endpoint: model.webhooks[0].endpoint }];
+    let endpoint = plan[0].endpoint;
+    for object in 0..5u8 {
+        let events = vec![NewEvent { event: event(object, "x"), plan: plan.clone(), idempotency: None }];
+        let batch = Batch { events, catalog_revision: store.revision() };
+        let id = DeliveryId::new(store.accept(batch).await.expect("accepted")[0].seq, 0);
+        store.start(endpoint, vec![id]).await.expect("started");
+        let done = Recorded { id, attempt: attempt(404), next: Next::Failed, live: None };
+        store.record(endpoint, done).await.expect("recorded");
+    }
+    let kind = BulkKind::Retry { skip_if_newer_delivered: false };
+    let action = store.start_bulk(kind, Filter::default(), audit()).await.expect("started");
+    assert_eq!(action.matched, 5);
+    while store.advance_bulk().await.expect("advanced").is_some() {}
+    let action = store.bulk_action(action.id).await.expect("read");
+    assert_eq!((action.done, action.skipped, action.state), (5, 0, BulkState::Finished));
+    assert_eq!(store.counts().by_state[&DeliveryState::Pending], 5);
+}
+
+/// A changed payload URL takes the waiting deliveries along.
+pub async fn moves(store: Arc<dyn Store>) {
+    let mut model = Model::begin(store.clone()).await;
+    model.accept(vec![1, 2, 1, 3]).await;
+    let spec = WebhookSpec { payload_url: "http://c.example/".into(), ..(*model.webhooks[2].spec).clone() };
+    let moved = store.write_webhook(write(Some(model.webhooks[2].id), spec), audit()).await.expect("written");
+    assert!(moved.moving);
+    while store.advance_bulk().await.expect("advanced").is_some() {}
+    let (old, new) = (model.webhooks[2].endpoint, moved.endpoint);
+    assert_eq!(store.endpoint_counts(old).pending, 0);
+    assert_eq!(store.endpoint_counts(new).pending, 4);
+    for known in model.known.values_mut().filter(|k| k.webhook == moved.id) {
+        known.endpoint = new;
+    }
+    model.webhooks[2] = moved;
+    model.drain().await;
+    model.check_rows().await;
+}
+
+/// A repeated key is answered like the first; another body under it is refused; both survive a restart.
+pub async fn knows_repeats(open: Open<'_>) {
+    let store = open();
+    Model::begin(store.clone()).await;
+    let keyed = |text: &str, body: u128| NewEvent {
+        event: event(1, text),
+        plan: Vec::new(),
+        idempotency: Some(Idempotency { key: "1/k".into(), body }),
+    };
+    let batch = |events: Vec<NewEvent>, store: &Arc<dyn Store>| Batch { events, catalog_revision: store.revision() };
+    let first = store.accept(batch(vec![keyed("x", 7), keyed("x", 7)], &store)).await.expect("accepted");
+    assert_eq!((first[0].duplicate, first[1].duplicate, first[0].id), (false, true, first[1].id));
+    let store = open();
+    let again = store.accept(batch(vec![keyed("x", 7)], &store)).await.expect("accepted");
+    assert_eq!((again[0].duplicate, again[0].id), (true, first[0].id));
+    let other = store.accept(batch(vec![keyed("y", 8)], &store)).await;
+    assert!(matches!(other, Err(AcceptError::Conflict { index: 0, .. })), "{other:?}");
+}

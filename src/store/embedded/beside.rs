@@ -1,0 +1,100 @@
+//! Deliveries made beside intake's plan: resends and tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::params;
+
+use super::accept::insert_event;
+use super::body;
+use super::ledger::Entry;
+use super::load::any_entry;
+use super::ops::Op;
+use super::writer::Tx;
+use crate::domain::attempt::{Attempt, ErrorKind, Outcome, Timings};
+use crate::domain::event::Event;
+use crate::domain::ids::{DeliveryId, EndpointId, MAX_FANOUT, PublicId};
+use crate::domain::time::Timestamp;
+use crate::store::{NewEvent, Planned, StoreError};
+
+/// A new delivery of a delivered one's event, at the end of its key. It has its row; the caller hands it to the ledger.
+pub fn resend(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(EndpointId, Entry), StoreError> {
+    tx.spill_all().map_err(|e| tx.error(e))?;
+    let old = any_entry(tx.db, id).map_err(|e| tx.error(e))?;
+    let old = old.ok_or_else(|| StoreError::NotFound("delivery".to_owned()))?;
+    let state: i64 =
+        tx.db.query_row("SELECT state FROM delivery WHERE id = ?1", [id.0], |r| r.get(0)).map_err(|e| tx.error(e))?;
+    if state != crate::domain::delivery::DeliveryState::Delivered.code() {
+        return Err(StoreError::Conflict("only a delivered delivery can be resent; retry the others".to_owned()));
+    }
+    let set = tx.shared.definitions();
+    let webhook = set.webhooks.iter().find(|w| w.id == old.webhook);
+    let endpoint =
+        webhook.map(|w| w.endpoint).ok_or_else(|| StoreError::NotFound(format!("webhook {}", old.webhook)))?;
+    let range = id.event().deliveries();
+    let last: i64 = tx
+        .db
+        .query_row(
+            "SELECT max(id) FROM delivery WHERE id BETWEEN ?1 AND ?2",
+            params![range.start(), range.end()],
+            |r| r.get(0),
+        )
+        .map_err(|e| tx.error(e))?;
+    let place = usize::from(DeliveryId(last).place()) + 1;
+    let place = u16::try_from(place).ok().filter(|p| usize::from(*p) < MAX_FANOUT);
+    let place = place.ok_or_else(|| StoreError::Conflict("this event has no room for another delivery".to_owned()))?;
+    // Its sequence orders it behind everything accepted so far.
+    let position = DeliveryId::new(tx.next_seq(), 0);
+    super::ops::set_meta(tx.db, "next_seq", position.event().0 as i64 + 1).map_err(|e| tx.error(e))?;
+    let new_id = DeliveryId::new(id.event(), place);
+    let mut entry = Entry::new(new_id, old.webhook, Some(old.object_key), old.event_type, old.received);
+    (entry.position, entry.rowed) = (position, true);
+    tx.apply(Op::Open { endpoint, entry: entry.clone() }).map_err(|e| tx.error(e))?;
+    tx.apply(Op::Origin { id: new_id, resend_of: Some(id), test: false }).map_err(|e| tx.error(e))?;
+    Ok((endpoint, entry))
+}
+
+/// Stores a request that was sent beside the queue: an event of its own with one ended delivery, not counted.
+pub fn test(
+    tx: &mut Tx<'_>,
+    event: Arc<Event>,
+    planned: Planned,
+    attempt: Attempt,
+) -> Result<(DeliveryId, PublicId), StoreError> {
+    let seq = tx.next_seq();
+    let body = body::compress(event.raw())?;
+    // An empty plan: nothing of it is ever derived at a restart.
+    let new = NewEvent { event: event.clone(), plan: Vec::new(), idempotency: None };
+    insert_event(tx.db, seq, tx.now, &new, Some(&body)).map_err(|e| tx.error(e))?;
+    let id = DeliveryId::new(seq, 0);
+    let state = if attempt.succeeded() {
+        crate::domain::delivery::DeliveryState::Delivered
+    } else {
+        crate::domain::delivery::DeliveryState::Failed
+    };
+    tx.db
+        .execute(
+            "INSERT INTO delivery(id, endpoint, webhook, state, attempts, finished, flags) VALUES(?1, ?2, ?3, ?4, 1, ?5, ?6)",
+            params![id.0, planned.endpoint.0, planned.webhook.0, state.code(), tx.now.0, super::ops::TEST],
+        )
+        .map_err(|e| tx.error(e))?;
+    tx.apply(Op::Attempt { id, number: 1, attempt: Box::new(attempt) }).map_err(|e| tx.error(e))?;
+    tx.apply_event_count(1);
+    Ok((id, id.public(tx.now)))
+}
+
+/// An attempt that could not be made because of a fault of ours.
+pub fn never_sent(at: Timestamp, detail: &str) -> Attempt {
+    Attempt {
+        outcome: Outcome::Refused { kind: ErrorKind::Internal },
+        started_at: at,
+        timings: Timings { total: Duration::ZERO, ..Timings::default() },
+        revision: 0,
+        url: "".into(),
+        remote_address: None,
+        detail: Some(detail.to_owned()),
+        response_headers: None,
+        response_excerpt: Vec::new(),
+        response_truncated: false,
+    }
+}

@@ -1,0 +1,188 @@
+//! Actions on many deliveries: retry and cancel by filter, and the moves a changed payload URL makes. Done in slices,
+//! oldest first, each slice one transaction; a crash between two slices resumes.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::filter::{self, Where};
+use super::load::any_entry;
+use super::queue;
+use super::writer::Tx;
+use crate::domain::delivery::DeliveryState;
+use crate::domain::ids::{DeliveryId, EndpointId, WebhookId};
+use crate::domain::time::Timestamp;
+use crate::store::admin::{BulkAction, BulkState};
+use crate::store::{BulkKind, Filter, StoreError};
+
+/// Deliveries changed in one transaction.
+pub const SLICE: usize = 1_000;
+
+const COLUMNS: &str = "id, kind, matched, done, skipped, state, created";
+
+/// Fixes what the action is about: everything that matches now, by its upper id.
+pub fn start(tx: &mut Tx<'_>, kind: BulkKind, filter: &Filter) -> Result<BulkAction, StoreError> {
+    tx.spill_all().map_err(|e| tx.error(e))?;
+    let filter = Filter { states: states(kind, &filter.states), ..filter.clone() };
+    let chosen = filter::deliveries(&filter);
+    let (matched, upper): (i64, i64) = chosen
+        .query_row(
+            tx.db,
+            "SELECT count(*), coalesce(max(d.id), 0) FROM delivery d JOIN event e ON e.seq = d.id >> 16",
+            "",
+        )
+        .map_err(|e| tx.error(e))?;
+    let sql = serde_json::to_string(&chosen).map_err(|e| StoreError::Conflict(e.to_string()))?;
+    tx.db
+        .execute(
+            "INSERT INTO bulk(kind, filter, upper, cursor, matched, done, skipped, state, created)
+             VALUES(?1, ?2, ?3, -1, ?4, 0, 0, 'running', ?5)",
+            params![kind_text(kind), sql, upper, matched, tx.now.0],
+        )
+        .map_err(|e| tx.error(e))?;
+    get(tx.db, tx.db.last_insert_rowid() as u32)
+}
+
+/// Only what the action can change.
+fn states(kind: BulkKind, asked: &[DeliveryState]) -> Vec<DeliveryState> {
+    use DeliveryState as S;
+    let possible: &[S] = match kind {
+        BulkKind::Retry { .. } => &[S::Failed, S::Canceled, S::Retrying],
+        BulkKind::Cancel => &[S::Pending, S::Retrying, S::InFlight],
+    };
+    // Without a wish a retry means what failed; what a person cancelled stays cancelled.
+    let default: &[S] = match kind {
+        BulkKind::Retry { .. } => &[S::Failed],
+        BulkKind::Cancel => &[S::Pending, S::Retrying],
+    };
+    if asked.is_empty() { default.to_vec() } else { asked.iter().copied().filter(|s| possible.contains(s)).collect() }
+}
+
+fn kind_text(kind: BulkKind) -> &'static str {
+    match kind {
+        BulkKind::Retry { skip_if_newer_delivered: false } => "retry",
+        BulkKind::Retry { skip_if_newer_delivered: true } => "retry_unless_newer",
+        BulkKind::Cancel => "cancel",
+    }
+}
+
+fn parse_kind(text: &str) -> BulkKind {
+    match text {
+        "cancel" => BulkKind::Cancel,
+        text => BulkKind::Retry { skip_if_newer_delivered: text == "retry_unless_newer" },
+    }
+}
+
+fn action(r: &Row<'_>) -> rusqlite::Result<BulkAction> {
+    let state: String = r.get(5)?;
+    Ok(BulkAction {
+        id: r.get(0)?,
+        kind: parse_kind(&r.get::<_, String>(1)?),
+        matched: r.get::<_, i64>(2)? as u64,
+        done: r.get::<_, i64>(3)? as u64,
+        skipped: r.get::<_, i64>(4)? as u64,
+        state: match state.as_str() {
+            "running" => BulkState::Running,
+            "canceled" => BulkState::Canceled,
+            _ => BulkState::Finished,
+        },
+        created: Timestamp(r.get(6)?),
+    })
+}
+
+pub fn get(db: &Connection, id: u32) -> Result<BulkAction, StoreError> {
+    db.query_row(&format!("SELECT {COLUMNS} FROM bulk WHERE id = ?1"), [id], action)
+        .optional()
+        .map_err(|e| StoreError::Unavailable(e.to_string()))?
+        .ok_or_else(|| StoreError::NotFound(format!("bulk action {id}")))
+}
+
+/// The newest hundred.
+pub fn list(db: &Connection) -> Result<Vec<BulkAction>, StoreError> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM bulk ORDER BY id DESC LIMIT 100"))
+        .and_then(|mut s| s.query_map([], action)?.collect())
+        .map_err(|e| StoreError::Unavailable(e.to_string()))
+}
+
+pub fn stop(tx: &Tx<'_>, id: u32) -> Result<BulkAction, StoreError> {
+    tx.db
+        .execute("UPDATE bulk SET state = 'canceled' WHERE id = ?1 AND state = 'running'", [id])
+        .map_err(|e| tx.error(e))?;
+    get(tx.db, id)
+}
+
+/// Cancels what waits for a deleted webhook; returns how many there are.
+pub fn cancel_all_of(tx: &mut Tx<'_>, webhook: WebhookId) -> Result<u64, StoreError> {
+    let filter = Filter { webhooks: vec![webhook], ..Filter::default() };
+    start(tx, BulkKind::Cancel, &filter).map(|action| action.matched)
+}
+
+/// The next slice of moves or of the oldest running action; `None` when nothing is left to do.
+pub fn advance(tx: &mut Tx<'_>) -> Result<Option<Vec<EndpointId>>, StoreError> {
+    if let Some(touched) = super::moving::advance(tx)? {
+        return Ok(Some(touched));
+    }
+    let next = tx
+        .db
+        .query_row(
+            "SELECT id, kind, filter, upper, cursor FROM bulk WHERE state = 'running' ORDER BY id LIMIT 1",
+            [],
+            |r| {
+                Ok((
+                    r.get::<_, u32>(0)?,
+                    r.get::<_, String>(1)?,
+                    r.get::<_, String>(2)?,
+                    r.get::<_, i64>(3)?,
+                    r.get::<_, i64>(4)?,
+                ))
+            },
+        )
+        .optional()
+        .map_err(|e| tx.error(e))?;
+    let Some((id, kind, chosen, upper, cursor)) = next else { return Ok(None) };
+    tx.spill_all().map_err(|e| tx.error(e))?;
+    let chosen: Where =
+        serde_json::from_str(&chosen).map_err(|e| StoreError::Corrupt(format!("bulk action {id}: {e}")))?;
+    let ids = chosen.page(tx.db, cursor, upper, SLICE).map_err(|e| tx.error(e))?;
+    let mut touched = BTreeSet::new();
+    let (mut done, mut skipped) = (0, 0);
+    for delivery in &ids {
+        match apply(tx, parse_kind(&kind), *delivery)? {
+            Some(endpoint) => {
+                done += 1;
+                touched.insert(endpoint);
+            }
+            None => skipped += 1,
+        }
+    }
+    let state = if ids.len() < SLICE { "finished" } else { "running" };
+    let cursor = ids.last().map_or(cursor, |d| d.0);
+    tx.db
+        .execute(
+            "UPDATE bulk SET cursor = ?2, done = done + ?3, skipped = skipped + ?4, state = ?5 WHERE id = ?1",
+            params![id, cursor, done, skipped, state],
+        )
+        .map_err(|e| tx.error(e))?;
+    Ok(Some(touched.into_iter().collect()))
+}
+
+/// `None`: it changed meanwhile, or is to be left out.
+fn apply(tx: &mut Tx<'_>, kind: BulkKind, id: DeliveryId) -> Result<Option<EndpointId>, StoreError> {
+    let result = match kind {
+        BulkKind::Cancel => queue::cancel(tx, id),
+        BulkKind::Retry { skip_if_newer_delivered } => {
+            if skip_if_newer_delivered
+                && let Some(entry) = any_entry(tx.db, id).map_err(|e| tx.error(e))?
+                && queue::newer_delivered(tx, &entry)?
+            {
+                return Ok(None);
+            }
+            queue::retry(tx, id).map(|requeued| requeued.endpoint)
+        }
+    };
+    match result {
+        Ok(endpoint) => Ok(Some(endpoint)),
+        Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

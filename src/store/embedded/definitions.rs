@@ -1,0 +1,417 @@
+//! Definitions in the database: read once, kept as one shared snapshot, written through.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::{Map, Value};
+
+use super::EmbeddedStore;
+use super::schema::{self, FILE};
+use super::shared::Shared;
+use super::writer::Tx;
+use crate::domain::endpoint::{Control, Endpoint, LiveState};
+use crate::domain::ids::{EndpointId, WebhookId};
+use crate::domain::payload_url::{Origin, PayloadUrl};
+use crate::domain::time::Timestamp;
+use crate::domain::webhook::{Source, Webhook, WebhookSpec};
+use crate::store::admin::{BulkAction, DefinitionSet, Definitions, NewAudit, Scope, Token, WebhookWrite};
+use crate::store::{BulkKind, Filter, StoreError, StoredEndpoint};
+
+type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
+
+/// Reads all definitions and tokens into memory.
+pub fn load(db: &Connection, shared: &Arc<Shared>) -> Result<(), StoreError> {
+    let error = |e| schema::classify(&shared.folder.join(FILE), e);
+    let set = read_set(db, 1, &DefinitionSet::default()).map_err(error)?;
+    shared.set_definitions(set);
+    for stored in &shared.definitions().endpoints {
+        shared.ledger(stored.endpoint.id).lock().paused_total_us = stored.live.paused_total_us;
+    }
+    shared.set_tokens(read_tokens(db).map_err(error)?);
+    Ok(())
+}
+
+fn read_set(db: &Connection, revision: u64, known: &DefinitionSet) -> rusqlite::Result<DefinitionSet> {
+    Ok(DefinitionSet { revision, webhooks: read_webhooks(db, known)?, endpoints: read_endpoints(db, 0)? })
+}
+
+/// Endpoints with ids above `above`.
+fn read_endpoints(db: &Connection, above: u32) -> rusqlite::Result<Vec<Arc<StoredEndpoint>>> {
+    db.prepare_cached("SELECT id, url, origin, control, live, patch FROM endpoint WHERE id > ?1 ORDER BY id")?
+        .query_map([above], |r| {
+            let text = |i: usize| r.get::<_, String>(i);
+            Ok(Arc::new(StoredEndpoint {
+                endpoint: Endpoint { id: EndpointId(r.get(0)?), url: text(1)?.into(), origin: Origin(text(2)?.into()) },
+                control: serde_json::from_str(&text(3)?).unwrap_or_default(),
+                live: serde_json::from_str(&text(4)?).unwrap_or_default(),
+                policy_patch: serde_json::from_str(&text(5)?).unwrap_or_default(),
+            }))
+        })?
+        .collect()
+}
+
+/// All webhooks; those that did not change are taken from `known`, not parsed again.
+fn read_webhooks(db: &Connection, known: &DefinitionSet) -> rusqlite::Result<Vec<Arc<Webhook>>> {
+    let mut webhooks = Vec::with_capacity(known.webhooks.len() + 1);
+    let mut rows = db.prepare_cached(
+        "SELECT id, revision, endpoint, orphaned, moving, spec, source, created, updated FROM webhook
+         WHERE deleted = 0 ORDER BY id",
+    )?;
+    let mut rows = rows.query([])?;
+    while let Some(r) = rows.next()? {
+        let (id, revision) = (WebhookId(r.get(0)?), r.get(1)?);
+        let (endpoint, orphaned, moving) = (EndpointId(r.get(2)?), r.get(3)?, r.get(4)?);
+        let same = known.webhooks.binary_search_by_key(&id, |w| w.id).ok().map(|i| &known.webhooks[i]);
+        if let Some(same) =
+            same.filter(|w| (w.revision, w.endpoint, w.orphaned, w.moving) == (revision, endpoint, orphaned, moving))
+        {
+            webhooks.push(same.clone());
+            continue;
+        }
+        let Ok(spec) = serde_json::from_str::<WebhookSpec>(&r.get::<_, String>(5)?) else { continue };
+        let Ok(url) = PayloadUrl::parse(&spec.payload_url) else { continue };
+        webhooks.push(Arc::new(Webhook {
+            id,
+            revision,
+            spec: Arc::new(spec),
+            url,
+            endpoint,
+            source: serde_json::from_str(&r.get::<_, String>(6)?).unwrap_or(Source::Api),
+            orphaned,
+            moving,
+            created: Timestamp(r.get(7)?),
+            last_updated: Timestamp(r.get(8)?),
+        }));
+    }
+    Ok(webhooks)
+}
+
+fn read_tokens(db: &Connection) -> rusqlite::Result<Vec<Token>> {
+    db.prepare_cached("SELECT id, name, scopes, hash, created FROM token ORDER BY id")?
+        .query_map([], |r| {
+            Ok(Token {
+                id: r.get(0)?,
+                name: r.get(1)?,
+                scopes: serde_json::from_str(&r.get::<_, String>(2)?).unwrap_or_default(),
+                hash: r.get(3)?,
+                created: Timestamp(r.get(4)?),
+            })
+        })?
+        .collect()
+}
+
+/// Appends to the audit log, inside the transaction of what it tells of.
+pub fn write_audit(tx: &Tx<'_>, entry: &NewAudit) -> Result<(), StoreError> {
+    tx.db
+        .prepare_cached("INSERT INTO audit(time, actor, action, target, detail) VALUES(?1, ?2, ?3, ?4, ?5)")
+        .and_then(|mut s| {
+            s.execute(params![tx.now.0, entry.actor, entry.action, entry.target, entry.detail.to_string()])
+        })
+        .map(drop)
+        .map_err(|e| tx.error(e))
+}
+
+/// The definitions as this transaction leaves them, under the next revision.
+pub fn reread(tx: &Tx<'_>) -> Result<DefinitionSet, StoreError> {
+    let known = tx.shared.definitions();
+    if tx.endpoints_changed {
+        return read_set(tx.db, known.revision + 1, &known).map_err(|e| tx.error(e));
+    }
+    // Webhooks only ever add endpoints: those that are known stay as they are.
+    let mut endpoints = known.endpoints.clone();
+    let above = endpoints.last().map_or(0, |e| e.endpoint.id.0);
+    endpoints.extend(read_endpoints(tx.db, above).map_err(|e| tx.error(e))?);
+    let webhooks = read_webhooks(tx.db, &known).map_err(|e| tx.error(e))?;
+    Ok(DefinitionSet { revision: known.revision + 1, webhooks, endpoints })
+}
+
+/// The endpoint of a URL, made when it is new.
+fn endpoint_of(tx: &Tx<'_>, url: &PayloadUrl) -> rusqlite::Result<EndpointId> {
+    let key = url.endpoint_key();
+    let found: Option<u32> =
+        tx.db.prepare_cached("SELECT id FROM endpoint WHERE url = ?1")?.query_row([key], |r| r.get(0)).optional()?;
+    if let Some(id) = found {
+        return Ok(EndpointId(id));
+    }
+    let json = |v: Result<String, serde_json::Error>| v.unwrap_or_default();
+    tx.db
+        .prepare_cached("INSERT INTO endpoint(url, origin, control, live, patch) VALUES(?1, ?2, ?3, ?4, '{}')")?
+        .execute(params![
+            key,
+            &*url.origin.0,
+            json(serde_json::to_string(&Control::Active)),
+            json(serde_json::to_string(&LiveState::default()))
+        ])?;
+    Ok(EndpointId(tx.db.last_insert_rowid() as u32))
+}
+
+fn write_webhook(tx: &mut Tx<'_>, write: &WebhookWrite, audit: &NewAudit) -> Result<WebhookId, StoreError> {
+    let name: Option<u32> = tx
+        .db
+        .query_row("SELECT id FROM webhook WHERE name = ?1 AND deleted = 0", [&write.spec.name], |r| r.get(0))
+        .optional()
+        .map_err(|e| tx.error(e))?;
+    if name.is_some() && name != write.id.map(|w| w.0) {
+        return Err(StoreError::Conflict(format!("a webhook named \"{}\" exists already", write.spec.name)));
+    }
+    let endpoint = endpoint_of(tx, &write.url).map_err(|e| tx.error(e))?;
+    let spec = serde_json::to_string(&write.spec).map_err(|e| StoreError::Conflict(e.to_string()))?;
+    let source = serde_json::to_string(&write.source).unwrap_or_default();
+    let id = match write.id {
+        None => create(tx, write, &spec, &source, endpoint)?,
+        Some(id) => update(tx, id, write, &spec, &source, endpoint)?,
+    };
+    let named = NewAudit { target: format!("webhook {id}"), ..audit.clone() };
+    write_audit(tx, &named)?;
+    Ok(id)
+}
+
+fn create(
+    tx: &Tx<'_>,
+    write: &WebhookWrite,
+    spec: &str,
+    source: &str,
+    endpoint: EndpointId,
+) -> Result<WebhookId, StoreError> {
+    tx.db
+        .execute(
+            "INSERT INTO webhook(name, revision, spec, endpoint, source, orphaned, moving, deleted, created, updated)
+             VALUES(?1, 1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?6)",
+            params![write.spec.name, spec, endpoint.0, source, write.orphaned, tx.now.0],
+        )
+        .map_err(|e| tx.error(e))?;
+    let id = WebhookId(tx.db.last_insert_rowid() as u32);
+    keep_revision(tx, id, 1, spec)?;
+    Ok(id)
+}
+
+fn update(
+    tx: &mut Tx<'_>,
+    id: WebhookId,
+    write: &WebhookWrite,
+    spec: &str,
+    source: &str,
+    endpoint: EndpointId,
+) -> Result<WebhookId, StoreError> {
+    let set = tx.shared.definitions();
+    let old = set.webhooks.iter().find(|w| w.id == id).ok_or_else(|| StoreError::NotFound(format!("webhook {id}")))?;
+    let moving = old.moving || old.endpoint != endpoint;
+    let revision = old.revision + 1;
+    tx.db
+        .execute(
+            "UPDATE webhook SET name = ?2, revision = ?3, spec = ?4, endpoint = ?5, source = ?6, orphaned = ?7, moving = ?8,
+               updated = ?9 WHERE id = ?1",
+            params![id.0, write.spec.name, revision, spec, endpoint.0, source, write.orphaned, moving, tx.now.0],
+        )
+        .map_err(|e| tx.error(e))?;
+    keep_revision(tx, id, revision, spec)?;
+    Ok(id)
+}
+
+fn keep_revision(tx: &Tx<'_>, id: WebhookId, revision: u32, spec: &str) -> Result<(), StoreError> {
+    tx.db
+        .execute(
+            "INSERT OR REPLACE INTO revision(webhook, revision, spec) VALUES(?1, ?2, ?3)",
+            params![id.0, revision, spec],
+        )
+        .map(drop)
+        .map_err(|e| tx.error(e))
+}
+
+impl EmbeddedStore {
+    /// A change of definitions: written, then in force.
+    fn define<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<(DefinitionSet, T), StoreError> + Send + 'static,
+    ) -> Answer<T> {
+        let shared = self.shared.clone();
+        let applied = move |(set, value)| {
+            shared.set_definitions(set);
+            value
+        };
+        self.shared.write(change, applied).boxed()
+    }
+}
+
+impl Definitions for EmbeddedStore {
+    fn definitions(&self) -> Arc<DefinitionSet> {
+        self.shared.definitions()
+    }
+
+    fn write_webhook(&self, write: WebhookWrite, audit: NewAudit) -> Answer<Arc<Webhook>> {
+        self.define(move |tx| {
+            let id = write_webhook(tx, &write, &audit)?;
+            let set = reread(tx)?;
+            let found = set.webhooks.iter().find(|w| w.id == id).cloned();
+            let webhook = found.ok_or_else(|| StoreError::NotFound(format!("webhook {id}")))?;
+            Ok((set, webhook))
+        })
+    }
+
+    fn write_webhooks(&self, writes: Vec<WebhookWrite>, audit: NewAudit) -> Answer<()> {
+        self.define(move |tx| {
+            for write in &writes {
+                write_webhook(tx, write, &audit)?;
+            }
+            Ok((reread(tx)?, ()))
+        })
+    }
+
+    fn delete_webhook(&self, id: WebhookId, audit: NewAudit) -> Answer<u64> {
+        self.define(move |tx| {
+            tx.spill_all().map_err(|e| tx.error(e))?;
+            // The name is free again; the row stays for the history that refers to it.
+            let gone = tx
+                .db
+                .execute(
+                    "UPDATE webhook SET deleted = 1, name = name || ' #' || id WHERE id = ?1 AND deleted = 0",
+                    [id.0],
+                )
+                .map_err(|e| tx.error(e))?;
+            if gone == 0 {
+                return Err(StoreError::NotFound(format!("webhook {id}")));
+            }
+            let waiting = super::bulk::cancel_all_of(tx, id)?;
+            let audit = NewAudit { detail: serde_json::json!({ "canceled_deliveries": waiting }), ..audit };
+            write_audit(tx, &audit)?;
+            Ok((reread(tx)?, waiting))
+        })
+    }
+
+    fn webhook_revision(&self, id: WebhookId, revision: u32) -> Answer<Option<WebhookSpec>> {
+        self.shared
+            .read(move |db| {
+                db.prepare_cached("SELECT spec FROM revision WHERE webhook = ?1 AND revision = ?2")
+                    .and_then(|mut s| s.query_row(params![id.0, revision], |r| r.get::<_, String>(0)).optional())
+                    .map(|spec| spec.and_then(|text| serde_json::from_str(&text).ok()))
+                    .map_err(|e| StoreError::Unavailable(e.to_string()))
+            })
+            .boxed()
+    }
+
+    fn patch_endpoint(
+        &self,
+        id: EndpointId,
+        patch: Map<String, Value>,
+        audit: NewAudit,
+    ) -> Answer<Arc<StoredEndpoint>> {
+        self.define(move |tx| {
+            let mut stored = stored(tx, id)?;
+            for (key, value) in patch {
+                if value.is_null() {
+                    stored.policy_patch.remove(&key);
+                } else {
+                    stored.policy_patch.insert(key, value);
+                }
+            }
+            let text = Value::Object(stored.policy_patch.clone()).to_string();
+            tx.db
+                .execute("UPDATE endpoint SET patch = ?2 WHERE id = ?1", params![id.0, text])
+                .map_err(|e| tx.error(e))?;
+            write_audit(tx, &audit)?;
+            Ok((keep_revision_number(tx)?, Arc::new(stored)))
+        })
+    }
+
+    fn tokens(&self) -> Arc<Vec<Token>> {
+        self.shared.tokens()
+    }
+
+    fn create_token(&self, name: String, scopes: Vec<Scope>, hash: [u8; 32], audit: NewAudit) -> Answer<Token> {
+        let shared = self.shared.clone();
+        self.shared
+            .write(
+                move |tx| {
+                    if tx.shared.tokens().iter().any(|t| t.name == name) {
+                        return Err(StoreError::Conflict(format!("a token named \"{name}\" exists already")));
+                    }
+                    let scopes_text = serde_json::to_string(&scopes).unwrap_or_default();
+                    tx.db
+                        .execute(
+                            "INSERT INTO token(name, scopes, hash, created) VALUES(?1, ?2, ?3, ?4)",
+                            params![name, scopes_text, hash, tx.now.0],
+                        )
+                        .map_err(|e| tx.error(e))?;
+                    let token = Token { id: tx.db.last_insert_rowid() as u32, name, scopes, hash, created: tx.now };
+                    write_audit(tx, &audit)?;
+                    Ok((read_tokens(tx.db).map_err(|e| tx.error(e))?, token))
+                },
+                move |(tokens, token)| {
+                    shared.set_tokens(tokens);
+                    token
+                },
+            )
+            .boxed()
+    }
+
+    fn revoke_token(&self, id: u32, audit: NewAudit) -> Answer<()> {
+        let shared = self.shared.clone();
+        self.shared
+            .write(
+                move |tx| {
+                    let gone = tx.db.execute("DELETE FROM token WHERE id = ?1", [id]).map_err(|e| tx.error(e))?;
+                    if gone == 0 {
+                        return Err(StoreError::NotFound(format!("token {id}")));
+                    }
+                    write_audit(tx, &audit)?;
+                    read_tokens(tx.db).map_err(|e| tx.error(e))
+                },
+                move |tokens| shared.set_tokens(tokens),
+            )
+            .boxed()
+    }
+
+    fn start_bulk(&self, kind: BulkKind, filter: Filter, audit: NewAudit) -> Answer<BulkAction> {
+        self.shared
+            .write(
+                move |tx| {
+                    let action = super::bulk::start(tx, kind, &filter)?;
+                    write_audit(tx, &NewAudit { target: format!("bulk action {}", action.id), ..audit })?;
+                    Ok(action)
+                },
+                |action| action,
+            )
+            .boxed()
+    }
+
+    fn bulk_actions(&self) -> Answer<Vec<BulkAction>> {
+        self.shared.read(super::bulk::list).boxed()
+    }
+
+    fn bulk_action(&self, id: u32) -> Answer<BulkAction> {
+        self.shared.read(move |db| super::bulk::get(db, id)).boxed()
+    }
+
+    fn cancel_bulk(&self, id: u32, audit: NewAudit) -> Answer<BulkAction> {
+        self.shared
+            .write(
+                move |tx| {
+                    let action = super::bulk::stop(tx, id)?;
+                    write_audit(tx, &audit)?;
+                    Ok(action)
+                },
+                |action| action,
+            )
+            .boxed()
+    }
+
+    fn audit(&self, entry: NewAudit) -> Answer<()> {
+        self.shared.write(move |tx| write_audit(tx, &entry), |()| ()).boxed()
+    }
+}
+
+/// An endpoint as it is stored now.
+pub fn stored(tx: &Tx<'_>, id: EndpointId) -> Result<StoredEndpoint, StoreError> {
+    let set = tx.shared.definitions();
+    let found = set.endpoints.iter().find(|e| e.endpoint.id == id);
+    found.map(|e| (**e).clone()).ok_or_else(|| StoreError::NotFound(format!("endpoint {id}")))
+}
+
+/// The definitions reread without a new revision: plans made before stay valid.
+pub fn keep_revision_number(tx: &mut Tx<'_>) -> Result<DefinitionSet, StoreError> {
+    tx.endpoints_changed = true;
+    let known = tx.shared.definitions();
+    read_set(tx.db, known.revision, &known).map_err(|e| tx.error(e))
+}

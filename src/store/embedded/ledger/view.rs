@@ -1,0 +1,100 @@
+//! What can be seen of a ledger: due heads, and figures.
+
+use super::{Deep, Entry, Ledger};
+use crate::domain::ids::DeliveryId;
+use crate::domain::time::Timestamp;
+use crate::store::{Head, Ready};
+
+impl Ledger {
+    /// Due heads, first attempts and retries alternating so that neither gets less than half.
+    pub fn ready(&self, now: Timestamp, limit: usize, held: &[DeliveryId]) -> Ready {
+        let free = |id: &DeliveryId| !held.contains(id);
+        let mut fresh = self.fresh.iter().map(|(_, id)| *id).filter(free).peekable();
+        let mut retries =
+            self.retries.iter().take_while(|(due, _)| *due <= now).map(|(_, id)| *id).filter(free).peekable();
+        let mut due = Vec::with_capacity(limit.min(64));
+        while due.len() < limit {
+            let before = due.len();
+            due.extend(fresh.next().and_then(|id| self.as_head(id)));
+            if due.len() < limit {
+                due.extend(retries.next().and_then(|id| self.as_head(id)));
+            }
+            if due.len() == before {
+                break;
+            }
+        }
+        let more_here = fresh.peek().is_some() || retries.peek().is_some();
+        let later = self.retries.range((now, DeliveryId(i64::MAX))..).next().map(|(due, _)| *due);
+        let evicted = self.deep.as_ref().and_then(Deep::next_evicted_due).filter(|due| *due > now);
+        let next_due = [later, evicted].into_iter().flatten().min();
+        Ready { due, more: more_here || self.wants_load(now, limit), next_due }
+    }
+
+    pub(super) fn as_head(&self, id: DeliveryId) -> Option<Head> {
+        let e = self.entries.get(&id)?;
+        Some(Head {
+            id,
+            key: self.lane_key(e),
+            position: e.position,
+            attempts: e.counted,
+            retry_due: e.due,
+            manual: e.manual,
+        })
+    }
+
+    pub fn resident(&self) -> usize {
+        self.entries.len() + self.deep.as_ref().map_or(0, |d| d.tail.len())
+    }
+
+    /// A delivery that is in memory, on its way or not.
+    pub fn get(&self, id: DeliveryId) -> Option<&Entry> {
+        self.entries.get(&id).or_else(|| self.deep.as_ref()?.unplaced().find(|e| e.id == id))
+    }
+
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().chain(self.deep.iter().flat_map(|d| d.unplaced()))
+    }
+
+    /// The resident delivery just before `id` in its key, if it is not the head.
+    pub fn behind(&self, id: DeliveryId) -> Option<&Entry> {
+        let entry = self.entries.get(&id)?;
+        let lane = self.lanes.get(&self.lane_key(entry))?;
+        let place = lane.queue.iter().position(|x| *x == id)?;
+        let before =
+            if place > 0 { Some(lane.queue[place - 1]) } else { lane.in_flight.first().copied().filter(|x| *x != id) };
+        self.entries.get(&before?)
+    }
+
+    /// Heads without a body, those that are sent first.
+    pub fn bodiless(&self, limit: usize) -> Vec<DeliveryId> {
+        let heads = self.fresh.iter().map(|(_, id)| *id).take(limit);
+        heads.filter(|id| self.entries.get(id).is_some_and(|e| e.body.is_none() && e.folded_from.is_none())).collect()
+    }
+
+    /// First attempts among those in flight.
+    pub fn fresh_in_flight(&self) -> u64 {
+        if self.in_flight == 0 {
+            return 0;
+        }
+        let running = self.lanes.values().flat_map(|lane| lane.in_flight.iter());
+        running.filter(|id| self.entries.get(id).is_some_and(|e| e.due.is_none())).count() as u64
+    }
+
+    /// When the oldest delivery that can be seen from here was accepted.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        let first = self.fresh.first().and_then(|(_, id)| self.entries.get(id)).map(|e| e.received);
+        let waiting = self.retries.iter().take(64).filter_map(|(_, id)| self.entries.get(id)).map(|e| e.received);
+        waiting.chain(first).chain(self.oldest_row).min()
+    }
+
+    /// When the earliest retry is due.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let evicted = self.deep.as_ref().and_then(Deep::next_evicted_due);
+        self.retries.first().map(|(due, _)| *due).into_iter().chain(evicted).min()
+    }
+
+    /// Whether a head could be started now.
+    pub fn has_due(&self, now: Timestamp) -> bool {
+        !self.fresh.is_empty() || self.retries.first().is_some_and(|(due, _)| *due <= now)
+    }
+}

@@ -1,0 +1,208 @@
+//! What is applied in memory and goes to disk with the next commit. Every operation may be applied twice: after a
+//! failed commit it is.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, params};
+
+use super::ledger::Entry;
+use crate::domain::attempt::{Attempt, ErrorKind, Outcome};
+use crate::domain::delivery::DeliveryState;
+use crate::domain::endpoint::LiveState;
+use crate::domain::ids::{DeliveryId, EndpointId, WebhookId};
+use crate::domain::time::Timestamp;
+
+/// Body bytes kept of a first-attempt success.
+const SHORT_EXCERPT: usize = 256;
+/// Flag bits of a delivery row.
+pub const TEST: i64 = 1;
+pub const MANUAL: i64 = 2;
+
+#[derive(Debug)]
+pub enum Op {
+    /// An unfinished delivery as it stands.
+    Open {
+        endpoint: EndpointId,
+        entry: Entry,
+    },
+    /// A delivery that has ended.
+    Final {
+        endpoint: EndpointId,
+        entry: Entry,
+        state: DeliveryState,
+        at: Timestamp,
+        successor: Option<DeliveryId>,
+    },
+    /// Attempt `number` of it, beside an `Open` or a `Final`.
+    Attempt {
+        id: DeliveryId,
+        number: u32,
+        attempt: Box<Attempt>,
+    },
+    Live {
+        endpoint: EndpointId,
+        live: LiveState,
+    },
+    /// Every event up to it has all its deliveries as rows.
+    SpilledUpto(u64),
+    /// A row leaves a state that is counted (manual retry).
+    Uncount {
+        endpoint: EndpointId,
+        webhook: WebhookId,
+        state: DeliveryState,
+    },
+    /// A new delivery beside the plan: a resend or a test. Follows its `Open` or `Final`.
+    Origin {
+        id: DeliveryId,
+        resend_of: Option<DeliveryId>,
+        test: bool,
+    },
+}
+
+/// Changes of the kept counters in one transaction.
+pub type Deltas = HashMap<(EndpointId, WebhookId, i64), i64>;
+
+/// The counter of stored events.
+pub const EVENTS: (EndpointId, WebhookId, i64) = (EndpointId(0), WebhookId(0), 100);
+
+impl Op {
+    pub fn apply(&self, db: &Connection, deltas: &mut Deltas) -> rusqlite::Result<()> {
+        match self {
+            Self::Open { endpoint, entry } => open(db, *endpoint, entry),
+            Self::Final { endpoint, entry, state, at, successor } => {
+                *deltas.entry((*endpoint, entry.webhook, state.code())).or_default() += 1;
+                finish(db, *endpoint, entry, *state, *at, *successor)
+            }
+            Self::Attempt { id, number, attempt } => record(db, *id, *number, attempt),
+            Self::Live { endpoint, live } => db
+                .prepare_cached("UPDATE endpoint SET live = ?2 WHERE id = ?1")?
+                .execute(params![endpoint.0, serde_json::to_string(live).unwrap_or_default()])
+                .map(drop),
+            Self::SpilledUpto(seq) => set_meta(db, "spilled_upto", *seq as i64),
+            Self::Uncount { endpoint, webhook, state } => {
+                *deltas.entry((*endpoint, *webhook, state.code())).or_default() -= 1;
+                Ok(())
+            }
+            Self::Origin { id, resend_of, test } => db
+                .prepare_cached("UPDATE delivery SET resend_of = ?2, flags = coalesce(flags, 0) | ?3 WHERE id = ?1")?
+                .execute(params![id.0, resend_of.map(|d| d.0), if *test { TEST } else { 0 }])
+                .map(drop),
+        }
+    }
+}
+
+fn open(db: &Connection, endpoint: EndpointId, e: &Entry) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO delivery(id, endpoint, webhook, state, attempts, position, key, counted, due, first_attempt,
+           folded_from, flags)
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+         ON CONFLICT(id) DO UPDATE SET endpoint = ?2, state = ?4, attempts = ?5, position = ?6, key = ?7, counted = ?8,
+           due = ?9, first_attempt = ?10, folded_from = ?11, flags = ?12, finished = NULL, successor = NULL",
+    )?
+    .execute(params![
+        e.id.0,
+        endpoint.0,
+        e.webhook.0,
+        if e.due.is_some() { 1 } else { 0 },
+        e.attempts,
+        e.position.0,
+        e.object_key as i64,
+        e.counted,
+        e.due.map(|t| t.0),
+        e.first_attempt_at.map(|t| t.0),
+        e.folded_from.map(|s| s.0 as i64),
+        if e.manual { MANUAL } else { 0 },
+    ])
+    .map(drop)
+}
+
+fn finish(
+    db: &Connection,
+    endpoint: EndpointId,
+    e: &Entry,
+    state: DeliveryState,
+    at: Timestamp,
+    successor: Option<DeliveryId>,
+) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO delivery(id, endpoint, webhook, state, attempts, finished, successor)
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT(id) DO UPDATE SET state = ?4, attempts = ?5, finished = ?6, successor = ?7, due = NULL",
+    )?
+    .execute(params![e.id.0, endpoint.0, e.webhook.0, state.code(), e.attempts, at.0, successor.map(|d| d.0)])
+    .map(drop)
+}
+
+fn record(db: &Connection, id: DeliveryId, number: u32, a: &Attempt) -> rusqlite::Result<()> {
+    let code = a.status();
+    let error = a.error_kind().map(|k| k as i64);
+    let latency = micros(a.timings.total);
+    let brief = number == 1 && a.succeeded();
+    let excerpt = brief.then(|| &a.response_excerpt[..a.response_excerpt.len().min(SHORT_EXCERPT)]);
+    let excerpt = excerpt.filter(|e| !e.is_empty());
+    db.prepare_cached(
+        "UPDATE delivery SET code = ?2, error = ?3, latency = ?4, revision = ?5, excerpt = ?6 WHERE id = ?1",
+    )?
+    .execute(params![id.0, code, error, latency, a.revision, excerpt])?;
+    if brief {
+        return Ok(());
+    }
+    let retry_after = match a.outcome {
+        Outcome::Answered { retry_after, .. } => retry_after.map(micros),
+        _ => None,
+    };
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO attempt(delivery, number, started, revision, code, error, detail, headers, excerpt,
+           truncated, url, remote, timings, retry_after)
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    )?
+    .execute(params![
+        id.0,
+        number,
+        a.started_at.0,
+        a.revision,
+        code,
+        error,
+        a.detail,
+        a.response_headers,
+        a.response_excerpt,
+        a.response_truncated,
+        &*a.url,
+        a.remote_address.map(|r| r.to_string()),
+        serde_json::to_string(&a.timings).unwrap_or_default(),
+        retry_after,
+    ])
+    .map(drop)
+}
+
+pub fn micros(d: std::time::Duration) -> i64 {
+    i64::try_from(d.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The kind an `error` column means.
+pub fn error_kind(code: i64) -> Option<ErrorKind> {
+    ErrorKind::ALL.into_iter().find(|k| *k as i64 == code)
+}
+
+pub fn set_meta(db: &Connection, key: &str, value: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT INTO meta(k, v) VALUES(?1, ?2) ON CONFLICT(k) DO UPDATE SET v = ?2")?
+        .execute(params![key, value])
+        .map(drop)
+}
+
+pub fn meta(db: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {
+    use rusqlite::OptionalExtension;
+    db.prepare_cached("SELECT v FROM meta WHERE k = ?1")?.query_row([key], |r| r.get(0)).optional()
+}
+
+/// Writes the counters' changes; part of the transaction they describe.
+pub fn write_deltas(db: &Connection, deltas: &Deltas) -> rusqlite::Result<()> {
+    let mut upsert = db.prepare_cached(
+        "INSERT INTO counter(endpoint, webhook, state, n) VALUES(?1, ?2, ?3, ?4)
+         ON CONFLICT(endpoint, webhook, state) DO UPDATE SET n = n + ?4",
+    )?;
+    for ((endpoint, webhook, state), n) in deltas.iter().filter(|(_, n)| **n != 0) {
+        upsert.execute(params![endpoint.0, webhook.0, state, n])?;
+    }
+    Ok(())
+}

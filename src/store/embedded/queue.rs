@@ -1,0 +1,400 @@
+//! Deliveries in and out: the dispatch threads' side of the store.
+
+use futures_util::FutureExt;
+use futures_util::future::{self, BoxFuture};
+use rusqlite::{OptionalExtension, params};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::oneshot;
+
+use super::EmbeddedStore;
+use super::accept::Prepared;
+use super::body::Body;
+use super::ledger::{Entry, Finished};
+use super::load::{any_entry, read_event};
+use super::ops::Op;
+use super::shared::Shared;
+use super::writer::{Command, Tx};
+use super::{beside, bulk, definitions};
+use crate::clock;
+use crate::domain::attempt::Attempt;
+use crate::domain::breaker::Breaker;
+use crate::domain::delivery::DeliveryState;
+use crate::domain::endpoint::{Control, LiveState};
+use crate::domain::event::Event;
+use crate::domain::ids::{DeliveryId, EndpointId, PublicId};
+use crate::domain::time::Timestamp;
+use crate::store::*;
+
+type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
+
+impl Queue for EmbeddedStore {
+    fn accept(&self, batch: Batch) -> BoxFuture<'static, Result<Vec<Accepted>, AcceptError>> {
+        let prepared = match Prepared::new(batch) {
+            Ok(prepared) => prepared,
+            Err(error) => return future::ready(Err(error.into())).boxed(),
+        };
+        let (reply, answer) = oneshot::channel();
+        if self.shared.commands.try_send(Command::Accept(prepared, reply)).is_err() {
+            let reason = "too many batches are waiting for the disk".to_owned();
+            return future::ready(Err(AcceptError::Busy { reason, retry_after: Duration::from_secs(1) })).boxed();
+        }
+        let gone = || Err(AcceptError::Store(StoreError::Unavailable("the store was closed".to_owned())));
+        async move { answer.await.unwrap_or_else(|_| gone()) }.boxed()
+    }
+
+    fn ready(&self, endpoint: EndpointId, now: Timestamp, limit: usize, held: Vec<DeliveryId>) -> Answer<Ready> {
+        let ledger = self.shared.ledger(endpoint);
+        {
+            let mut ledger = ledger.lock();
+            if !ledger.needs_load(now, limit) {
+                return future::ready(Ok(ledger.ready(now, limit, &held))).boxed();
+            }
+        }
+        let (reply, answer) = oneshot::channel();
+        if self.shared.commands.try_send(Command::Load { endpoint, now, limit, reply }).is_err() {
+            return future::ready(Err(StoreError::Unavailable("too much is waiting for the store".to_owned()))).boxed();
+        }
+        let shared = self.shared.clone();
+        async move {
+            if answer.await.is_err() {
+                shared.check_writable()?;
+            }
+            let ready = ledger.lock().ready(now, limit, &held);
+            Ok(ready)
+        }
+        .boxed()
+    }
+
+    fn start(&self, endpoint: EndpointId, ids: Vec<DeliveryId>) -> Answer<Vec<Start>> {
+        if let Err(error) = self.shared.check_writable() {
+            return future::ready(Err(error)).boxed();
+        }
+        let ledger = self.shared.ledger(endpoint);
+        let mut granted = Vec::with_capacity(ids.len());
+        {
+            let mut ledger = ledger.lock();
+            for id in ids {
+                granted.push(ledger.start(id).cloned().ok_or(id));
+            }
+        }
+        let complete =
+            |g: &Result<Entry, DeliveryId>| g.as_ref().map_or(true, |e| e.body.is_some() && e.folded_from.is_none());
+        if granted.iter().all(complete) {
+            let started = granted.into_iter().map(|g| match g {
+                Ok(entry) => grant(&entry, entry.body.as_ref().map(Body::event).cloned(), None),
+                Err(id) => Start::Gone(id),
+            });
+            return future::ready(Ok(started.collect())).boxed();
+        }
+        let shared = self.shared.clone();
+        async move {
+            let mut started = Vec::with_capacity(granted.len());
+            for (done, granted_one) in granted.iter().enumerate() {
+                match granted_one {
+                    Err(id) => started.push(Start::Gone(*id)),
+                    Ok(entry) => match fetch(&shared, entry).await {
+                        Ok(start) => started.push(start),
+                        Err(StoreError::NotFound(_) | StoreError::Corrupt(_)) => {
+                            started.push(unreadable(&shared, endpoint, entry));
+                        }
+                        Err(error) => {
+                            let mut ledger = shared.ledger(endpoint);
+                            give_back(&mut ledger, granted.iter().skip(done).filter_map(|g| g.as_ref().ok()), &started);
+                            return Err(error);
+                        }
+                    },
+                }
+            }
+            Ok(started)
+        }
+        .boxed()
+    }
+
+    fn record(&self, endpoint: EndpointId, done: Recorded) -> Answer<Option<Head>> {
+        future::ready(record(&self.shared, endpoint, done)).boxed()
+    }
+
+    fn release(&self, endpoint: EndpointId, id: DeliveryId) {
+        self.shared.ledger(endpoint).lock().release(id);
+    }
+
+    fn release_all(&self, endpoint: EndpointId) {
+        self.shared.ledger(endpoint).lock().release_all();
+    }
+
+    fn retry(&self, id: DeliveryId) -> Answer<Requeued> {
+        self.shared.write(move |tx| retry(tx, id), |requeued| requeued).boxed()
+    }
+
+    fn cancel(&self, id: DeliveryId) -> Answer<EndpointId> {
+        self.shared.write(move |tx| cancel(tx, id), |endpoint| endpoint).boxed()
+    }
+
+    fn resend(&self, id: DeliveryId) -> Answer<(DeliveryId, PublicId, EndpointId)> {
+        let shared = self.shared.clone();
+        self.shared
+            .write(
+                move |tx| beside::resend(tx, id),
+                move |(endpoint, entry)| {
+                    let answer = (entry.id, entry.public_id(), endpoint);
+                    let bound = shared.bound.load(Ordering::Relaxed);
+                    shared.backlog_change(1);
+                    shared.ledger(endpoint).lock().accept(entry, bound);
+                    answer
+                },
+            )
+            .boxed()
+    }
+
+    fn record_test(&self, event: Arc<Event>, planned: Planned, attempt: Attempt) -> Answer<(DeliveryId, PublicId)> {
+        self.shared.write(move |tx| beside::test(tx, event, planned, attempt), |ids| ids).boxed()
+    }
+
+    fn advance_bulk(&self) -> Answer<Option<Vec<EndpointId>>> {
+        self.shared.write(bulk::advance, |touched| touched).boxed()
+    }
+
+    fn set_ordering(&self, endpoint: EndpointId, policy: OrderingPolicy) {
+        self.shared.ledger(endpoint).lock().set_policy(policy);
+    }
+
+    fn set_control(&self, endpoint: EndpointId, control: Control) -> Answer<()> {
+        let shared = self.shared.clone();
+        self.shared
+            .write(
+                move |tx| {
+                    let mut stored = definitions::stored(tx, endpoint)?;
+                    if let (Control::Paused { since, .. }, Control::Active) = (&stored.control, &control) {
+                        stored.live.paused_total_us += (tx.now.0 - since.0).max(0);
+                    }
+                    if control == Control::Active {
+                        stored.live.resumed_at = Some(tx.now);
+                        (stored.live.breaker, stored.live.hold_until) = (Breaker::Closed, None);
+                        stored.live.consecutive_failures = 0;
+                    }
+                    let text = |v: Result<String, serde_json::Error>| v.unwrap_or_default();
+                    tx.db
+                        .execute(
+                            "UPDATE endpoint SET control = ?2, live = ?3 WHERE id = ?1",
+                            params![
+                                endpoint.0,
+                                text(serde_json::to_string(&control)),
+                                text(serde_json::to_string(&stored.live))
+                            ],
+                        )
+                        .map_err(|e| tx.error(e))?;
+                    Ok((definitions::keep_revision_number(tx)?, stored.live.paused_total_us))
+                },
+                move |(set, paused_total_us)| {
+                    shared.set_definitions(set);
+                    shared.ledger(endpoint).lock().paused_total_us = paused_total_us;
+                },
+            )
+            .boxed()
+    }
+
+    fn save_live(&self, endpoint: EndpointId, live: LiveState) {
+        self.shared.push_live(endpoint, live);
+    }
+
+    fn pending_endpoints(&self) -> Vec<PendingEndpoint> {
+        let ledgers = self.shared.all_ledgers();
+        let pending = |l: &Arc<parking_lot::Mutex<super::ledger::Ledger>>| {
+            let ledger = l.lock();
+            PendingEndpoint { endpoint: ledger.endpoint, unfinished: ledger.unfinished }
+        };
+        ledgers.iter().map(pending).filter(|p| p.unfinished > 0).collect()
+    }
+
+    fn flush(&self) -> Answer<()> {
+        self.shared.write(|_| Ok(()), |()| ()).boxed()
+    }
+}
+
+fn grant(entry: &Entry, event: Option<Arc<Event>>, folded_from: Option<Arc<Event>>) -> Start {
+    let Some(event) = event else { return Start::Gone(entry.id) };
+    Start::Granted(Box::new(Granted {
+        id: entry.id,
+        public_id: entry.public_id(),
+        webhook: entry.webhook,
+        event,
+        folded_from,
+        number: entry.attempts + 1,
+        attempts: entry.counted,
+        first_attempt_at: entry.first_attempt_at,
+        manual: entry.manual,
+    }))
+}
+
+async fn fetch(shared: &Shared, entry: &Entry) -> Result<Start, StoreError> {
+    let event = match &entry.body {
+        Some(body) => body.event().clone(),
+        None => read_event(shared, entry.id.event()).await?,
+    };
+    let folded_from = match entry.folded_from {
+        Some(seq) => Some(read_event(shared, seq).await?),
+        None => None,
+    };
+    Ok(grant(entry, Some(event), folded_from))
+}
+
+/// The event cannot be read from disk any more: the delivery fails with that reason.
+fn unreadable(shared: &Arc<Shared>, endpoint: EndpointId, entry: &Entry) -> Start {
+    tracing::error!(delivery.id = %entry.public_id(), "the event of a delivery cannot be read, the delivery fails");
+    let attempt = beside::never_sent(clock::now(), "the stored event is damaged and cannot be read");
+    let _ = record(shared, endpoint, Recorded { id: entry.id, attempt, next: Next::Failed, live: None });
+    Start::Gone(entry.id)
+}
+
+fn give_back<'a>(
+    ledger: &mut Arc<parking_lot::Mutex<super::ledger::Ledger>>,
+    waiting: impl Iterator<Item = &'a Entry>,
+    started: &[Start],
+) {
+    let mut ledger = ledger.lock();
+    waiting.for_each(|e| ledger.release(e.id));
+    for start in started {
+        if let Start::Granted(granted) = start {
+            ledger.release(granted.id);
+        }
+    }
+}
+
+/// Applied in memory now, on disk with the next commit.
+fn record(shared: &Arc<Shared>, endpoint: EndpointId, done: Recorded) -> Result<Option<Head>, StoreError> {
+    let ledger = shared.ledger(endpoint);
+    // The operations are remembered under the ledger's lock, so that their order is the order of the changes.
+    let mut ledger = ledger.lock();
+    let started = Timestamp(done.attempt.started_at.0 - ledger.paused_total_us);
+    let Finished { entry, state, successor } = ledger.finish(done.id, done.next, started)?;
+    ledger.touch(done.id);
+    let (id, webhook, number) = (entry.id, entry.webhook, entry.attempts);
+    let at = done.attempt.started_at + done.attempt.timings.total;
+    if state == DeliveryState::Retrying {
+        shared.push(Op::Open { endpoint, entry });
+    } else {
+        shared.count(endpoint, webhook, state, 1);
+        shared.backlog_change(-1);
+        shared.push(Op::Final { endpoint, entry, state, at, successor: None });
+    }
+    shared.push(Op::Attempt { id, number, attempt: Box::new(done.attempt) });
+    drop(ledger);
+    if let Some(live) = done.live {
+        shared.push_live(endpoint, live);
+    }
+    Ok(successor)
+}
+
+fn state_of(tx: &Tx<'_>, id: DeliveryId) -> Result<Option<(DeliveryState, EndpointId)>, StoreError> {
+    tx.db
+        .prepare_cached("SELECT state, endpoint FROM delivery WHERE id = ?1")
+        .and_then(|mut s| {
+            s.query_row([id.0], |r| Ok((DeliveryState::from_code(r.get(0)?), EndpointId(r.get(1)?)))).optional()
+        })
+        .map(|row| row.and_then(|(state, endpoint)| Some((state?, endpoint))))
+        .map_err(|e| tx.error(e))
+}
+
+/// Makes every delivery that may be meant visible as a row.
+fn look_up(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(DeliveryState, EndpointId), StoreError> {
+    tx.drain().map_err(|e| tx.error(e))?;
+    if let Some(found) = state_of(tx, id)? {
+        return Ok(found);
+    }
+    tx.spill_all().map_err(|e| tx.error(e))?;
+    state_of(tx, id)?.ok_or_else(|| StoreError::NotFound("delivery".to_owned()))
+}
+
+/// A manual retry.
+pub fn retry(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Requeued, StoreError> {
+    let (state, endpoint) = look_up(tx, id)?;
+    let ledger = tx.shared.ledger(endpoint);
+    let row = any_entry(tx.db, id).map_err(|e| tx.error(e))?;
+    let mut entry = row.ok_or_else(|| StoreError::NotFound("the event of this delivery".to_owned()))?;
+    let newer_delivered = newer_delivered(tx, &entry)?;
+    let answer = Requeued { id, endpoint, newer_delivered };
+    match state {
+        DeliveryState::Retrying => {
+            let mut ledger = ledger.lock();
+            if ledger.get(id).is_some_and(|e| e.in_flight) {
+                return Err(StoreError::Conflict("the delivery is in flight".to_owned()));
+            }
+            (entry.due, entry.manual) = (Some(tx.now), true);
+            let resident = ledger.hurry(id, tx.now);
+            if resident.is_none() {
+                ledger.hurry_evicted(entry.object_key, id, tx.now);
+            }
+            let entry = resident.unwrap_or(entry);
+            tx.apply(Op::Open { endpoint, entry }).map_err(|e| tx.error(e))?;
+        }
+        DeliveryState::Failed | DeliveryState::Canceled => {
+            // Its budget of attempts, its backoff and its age start anew; attempt numbers go on.
+            (entry.counted, entry.due, entry.first_attempt_at, entry.manual) = (0, None, None, true);
+            tx.shared.count(endpoint, entry.webhook, state, -1);
+            tx.shared.backlog_change(1);
+            let webhook = entry.webhook;
+            tx.apply(Op::Uncount { endpoint, webhook, state }).map_err(|e| tx.error(e))?;
+            tx.apply(Op::Open { endpoint, entry: entry.clone() }).map_err(|e| tx.error(e))?;
+            ledger.lock().requeue(entry, tx.now);
+        }
+        state => {
+            return Err(StoreError::Conflict(format!(
+                "a delivery that is {} cannot be retried; failed, canceled and retrying ones can",
+                state.as_str()
+            )));
+        }
+    }
+    Ok(answer)
+}
+
+/// Cancels what waits; what is in flight ends with its attempt.
+pub fn cancel(tx: &mut Tx<'_>, id: DeliveryId) -> Result<EndpointId, StoreError> {
+    let (state, endpoint) = look_up(tx, id)?;
+    if !state.unfinished() {
+        return Err(StoreError::Conflict(format!("a delivery that is {} cannot be canceled", state.as_str())));
+    }
+    let ledger = tx.shared.ledger(endpoint);
+    let mut ledger = ledger.lock();
+    let entry = match ledger.cancel(id) {
+        // Whatever follows the running attempt.
+        Some(None) => return Ok(endpoint),
+        Some(Some(entry)) => entry,
+        None => {
+            let row = any_entry(tx.db, id).map_err(|e| tx.error(e))?;
+            let entry = row.ok_or_else(|| StoreError::NotFound("the event of this delivery".to_owned()))?;
+            ledger.forget(id, entry.due.is_some());
+            entry
+        }
+    };
+    ledger.touch(id);
+    drop(ledger);
+    tx.shared.backlog_change(-1);
+    tx.shared.count(endpoint, entry.webhook, DeliveryState::Canceled, 1);
+    let (at, state) = (tx.now, DeliveryState::Canceled);
+    tx.apply(Op::Final { endpoint, entry, state, at, successor: None }).map_err(|e| tx.error(e))?;
+    Ok(endpoint)
+}
+
+/// Whether a later event of the same object already reached the same webhook.
+pub fn newer_delivered(tx: &mut Tx<'_>, entry: &Entry) -> Result<bool, StoreError> {
+    let seq = entry.id.event().0;
+    let mut newer: Vec<i64> = tx
+        .db
+        .prepare_cached("SELECT seq FROM object_event WHERE object_key = ?1 AND seq > ?2 ORDER BY seq DESC LIMIT 1000")
+        .and_then(|mut s| s.query_map(params![entry.object_key as i64, seq as i64], |r| r.get(0))?.collect())
+        .map_err(|e| tx.error(e))?;
+    newer.extend(tx.intake().unindexed(entry.object_key).filter(|s| *s > seq).map(|s| s as i64));
+    let mut delivered = tx
+        .db
+        .prepare_cached("SELECT 1 FROM delivery WHERE id BETWEEN ?1 AND ?2 AND webhook = ?3 AND state = 2 LIMIT 1")
+        .map_err(|e| tx.error(e))?;
+    for event in newer {
+        let range = crate::domain::ids::EventSeq(event as u64).deliveries();
+        let found = delivered.exists(params![range.start(), range.end(), entry.webhook.0]).map_err(|e| tx.error(e))?;
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

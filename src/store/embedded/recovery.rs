@@ -1,0 +1,261 @@
+//! Opening: what the last process left is made whole.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::accept::Intake;
+use super::definitions;
+use super::idempotency::Memory;
+use super::ledger::Entry;
+use super::ops::{EVENTS, meta};
+use super::plan;
+use super::schema::{self, FILE};
+use super::shared::Shared;
+use crate::domain::delivery::DeliveryState;
+use crate::domain::event::EventType;
+use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, WebhookId};
+use crate::domain::time::Timestamp;
+use crate::store::{Planned, StoreError};
+
+/// Looks for damage in the file's structure.
+///
+/// # Errors
+/// `Corrupt`, with what was found first.
+pub fn verify(db: &Connection, folder: &Path) -> Result<(), StoreError> {
+    let path = folder.join(FILE);
+    let found: String =
+        db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(|e| schema::classify(&path, e))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt(format!(
+        "{}: {found}; the file is left as it is, `netbox-webhookd recover DIR` writes what is readable to a new folder",
+        path.display()
+    )))
+}
+
+/// Rebuilds what memory holds, in one pass over what is unfinished.
+pub fn restore(db: &Connection, shared: &Arc<Shared>, now: Timestamp) -> Result<Intake, StoreError> {
+    let error = |e| schema::classify(&shared.folder.join(FILE), e);
+    definitions::load(db, shared)?;
+    counters(db, shared).map_err(error)?;
+    let newest: Option<i64> = db.query_row("SELECT max(seq) FROM event", [], |r| r.get(0)).map_err(error)?;
+    let reserved = meta(db, "next_seq").map_err(error)?.unwrap_or(1);
+    let next_seq = (newest.unwrap_or(0) + 1).max(reserved);
+    let memory = Memory::load(db, shared.config.idempotency_window, now).map_err(error)?;
+    let mut intake = Intake::new(next_seq as u64, memory);
+    open_rows(db, shared).map_err(error)?;
+    young_events(db, shared, &mut intake, now).map_err(error)?;
+    unindexed(db, &mut intake).map_err(error)?;
+    intake.look_round(shared);
+    Ok(intake)
+}
+
+fn counters(db: &Connection, shared: &Shared) -> rusqlite::Result<()> {
+    let mut rows = db.prepare("SELECT endpoint, webhook, state, n FROM counter")?;
+    let mut rows = rows.query([])?;
+    while let Some(r) = rows.next()? {
+        let code: i64 = r.get(2)?;
+        if code == EVENTS.2 {
+            shared.events.store(r.get::<_, i64>(3)?.max(0) as u64, Ordering::Relaxed);
+        } else if let Some(state) = DeliveryState::from_code(code) {
+            shared.count(EndpointId(r.get(0)?), WebhookId(r.get(1)?), state, r.get(3)?);
+        }
+    }
+    Ok(())
+}
+
+/// Endpoints with open rows start deep, at the beginning: their heads are read when they are asked for.
+fn open_rows(db: &Connection, shared: &Shared) -> rusqlite::Result<()> {
+    let mut rows = db.prepare(
+        "SELECT endpoint, count(*), sum(state), min(position) FROM delivery INDEXED BY delivery_open
+         WHERE state < 2 GROUP BY endpoint",
+    )?;
+    let mut received = db.prepare("SELECT received FROM event WHERE seq = ?1")?;
+    let mut rows = rows.query([])?;
+    while let Some(r) = rows.next()? {
+        let ledger = shared.ledger(EndpointId(r.get(0)?));
+        let mut ledger = ledger.lock();
+        ledger.unfinished = r.get::<_, i64>(1)? as u64;
+        // State 1 is retrying, 0 pending.
+        ledger.retrying = r.get::<_, i64>(2)? as u64;
+        ledger.oldest_row =
+            received.query_row([DeliveryId(r.get(3)?).event().0 as i64], |r| r.get(0).map(Timestamp)).optional()?;
+        ledger.rewind(DeliveryId(-1));
+        shared.backlog_change(ledger.unfinished as i64);
+    }
+    Ok(())
+}
+
+/// Deliveries of the last events may have no row: each place of the plan without one is pending.
+fn young_events(db: &Connection, shared: &Arc<Shared>, intake: &mut Intake, now: Timestamp) -> rusqlite::Result<()> {
+    let spilled = meta(db, "spilled_upto")?.unwrap_or(0);
+    let mut events =
+        db.prepare("SELECT seq, received, type, object_key, plan FROM event WHERE seq > ?1 ORDER BY seq")?;
+    let mut rows = db.prepare("SELECT id FROM delivery WHERE id BETWEEN ?1 AND ?2")?;
+    let mut found = events.query([spilled])?;
+    while let Some(r) = found.next()? {
+        let seq = EventSeq(r.get::<_, i64>(0)? as u64);
+        let received = Timestamp(r.get(1)?);
+        let event_type = EventType::from_code(r.get(2)?).unwrap_or(EventType::Updated);
+        let object_key: Option<i64> = r.get(3)?;
+        let planned = plan::decode(&r.get::<_, Vec<u8>>(4)?).unwrap_or_default();
+        let range = seq.deliveries();
+        let have: HashSet<i64> =
+            rows.query_map(params![range.start(), range.end()], |r| r.get(0))?.collect::<rusqlite::Result<_>>()?;
+        let open: Vec<(DeliveryId, Planned)> = planned
+            .iter()
+            .enumerate()
+            .map(|(place, planned)| (DeliveryId::new(seq, place as u16), *planned))
+            .filter(|(id, _)| !have.contains(&id.0))
+            .collect();
+        for (id, planned) in &open {
+            let entry = Entry::new(*id, planned.webhook, object_key.map(|k| k as u64), event_type, received);
+            let bound = shared.bound.load(Ordering::Relaxed);
+            shared.ledger(planned.endpoint).lock().accept(entry, bound);
+        }
+        shared.backlog_change(open.len() as i64);
+        intake.note_young(seq, now, planned);
+    }
+    Ok(())
+}
+
+fn unindexed(db: &Connection, intake: &mut Intake) -> rusqlite::Result<()> {
+    let indexed = meta(db, "indexed_upto")?.unwrap_or(0);
+    let mut rows =
+        db.prepare("SELECT object_key, seq FROM event WHERE seq > ?1 AND object_key IS NOT NULL ORDER BY seq")?;
+    let mut rows = rows.query([indexed])?;
+    while let Some(r) = rows.next()? {
+        intake.index_later(r.get(0)?, r.get::<_, i64>(1)? as u64);
+    }
+    Ok(())
+}
+
+/// What [`recover`] could read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoverReport {
+    pub events: u64,
+    pub deliveries: u64,
+    pub webhooks: u64,
+    /// Events whose body is damaged; their deliveries are left out.
+    pub damaged_events: u64,
+    /// Where reading a table stopped, for people.
+    pub problems: Vec<String>,
+}
+
+/// Deliveries need their event; counters are what the saved rows say.
+const RECOUNT: &str = "
+DELETE FROM delivery WHERE NOT EXISTS (SELECT 1 FROM event WHERE seq = delivery.id >> 16);
+DELETE FROM counter;
+INSERT INTO counter SELECT endpoint, webhook, state, count(*) FROM delivery
+  WHERE state >= 2 AND coalesce(flags, 0) & 1 = 0 GROUP BY endpoint, webhook, state;
+INSERT INTO counter SELECT 0, 0, 100, count(*) FROM event;
+COMMIT";
+
+/// Tables in the order they are saved; each is read row by row until it cannot be read further.
+const TABLES: &[&str] = &[
+    "endpoint",
+    "webhook",
+    "revision",
+    "token",
+    "audit",
+    "event",
+    "delivery",
+    "attempt",
+    "object_event",
+    "idempotency",
+    "counter",
+    "bulk",
+    "meta",
+];
+
+/// Writes what is readable of a damaged store into a new folder. The damaged file is only read.
+///
+/// # Errors
+/// The new folder is not empty or cannot be written, or the old file cannot be opened at all.
+pub fn recover(from: &Path, to: &Path) -> Result<RecoverReport, StoreError> {
+    if to.join(FILE).exists() {
+        return Err(StoreError::Conflict(format!("{} holds a store already; name an empty folder", to.display())));
+    }
+    let lock = schema::FolderLock::take(to)?;
+    let source = schema::open_reader(from)?;
+    let target = schema::open_writer(to)?;
+    let error = |e| schema::classify(&to.join(FILE), e);
+    let mut report = RecoverReport::default();
+    target.execute_batch("BEGIN").map_err(error)?;
+    for table in TABLES {
+        salvage(&source, &target, table, &mut report)?;
+    }
+    target.execute_batch(RECOUNT).map_err(error)?;
+    let count = |table: &str| -> Result<u64, StoreError> {
+        target
+            .query_row(&format!("SELECT count(*) FROM {table}"), [], |r| r.get::<_, i64>(0))
+            .map(|n| n as u64)
+            .map_err(error)
+    };
+    report.events = count("event")?;
+    report.deliveries = count("delivery")?;
+    report.webhooks = count("webhook")?;
+    drop(lock);
+    Ok(report)
+}
+
+fn salvage(
+    source: &Connection,
+    target: &Connection,
+    table: &str,
+    report: &mut RecoverReport,
+) -> Result<(), StoreError> {
+    // Forwards until the damage, then backwards from the end: what lies beyond it is often readable.
+    for direction in ["ASC", "DESC"] {
+        let rowid =
+            if matches!(table, "attempt" | "object_event" | "counter" | "meta" | "revision") { "1" } else { "rowid" };
+        let read = source.prepare(&format!("SELECT * FROM {table} ORDER BY {rowid} {direction}"));
+        let mut read = match read {
+            Ok(read) => read,
+            Err(e) => {
+                report.problems.push(format!("{table}: {e}"));
+                return Ok(());
+            }
+        };
+        let columns = read.column_count();
+        let body = read.column_names().position(|name| name == "body" && table == "event");
+        let places = vec!["?"; columns].join(", ");
+        let mut write = target
+            .prepare(&format!("INSERT OR IGNORE INTO {table} VALUES({places})"))
+            .map_err(|e| StoreError::Unavailable(e.to_string()))?;
+        let mut rows = match read.query([]) {
+            Ok(rows) => rows,
+            Err(e) => {
+                report.problems.push(format!("{table}: {e}"));
+                continue;
+            }
+        };
+        loop {
+            match rows.next() {
+                Ok(Some(row)) => {
+                    let values: Vec<rusqlite::types::Value> = (0..columns).filter_map(|i| row.get(i).ok()).collect();
+                    let damaged = body.is_some_and(|i| {
+                        matches!(values.get(i), Some(rusqlite::types::Value::Blob(b)) if super::body::decompress(b).is_err())
+                    });
+                    if damaged || values.len() != columns {
+                        report.damaged_events += u64::from(damaged && direction == "ASC");
+                        continue;
+                    }
+                    // A row that contradicts one already saved is the damaged one.
+                    let _ = write.execute(rusqlite::params_from_iter(values));
+                }
+                Ok(None) => return Ok(()),
+                Err(e) => {
+                    report.problems.push(format!("{table} ({direction}): {e}"));
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! What the dispatch threads, the writer and the readers of one store share.
+//!
+//! Locks instead of one owning actor: `ready`, `start` and `record` happen once per delivery on the dispatch threads,
+//! and a hop to another thread costs more than all of their work. Each lock is held for microseconds, never across an
+//! await or a disk access. Order of locks: ledger, then operations.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use parking_lot::{Mutex, RwLock};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::body::Budget;
+use super::ledger::{Ledger, RESIDENT_MAX};
+use super::ops::Op;
+use super::readers::Readers;
+use super::writer::{Command, Job, Tx};
+use crate::domain::delivery::DeliveryState;
+use crate::domain::endpoint::LiveState;
+use crate::domain::ids::{EndpointId, WebhookId};
+use crate::store::admin::{DefinitionSet, Token};
+use crate::store::{Health, StoreConfig, StoreError};
+
+/// Outcomes that may wait for the disk before nothing more is started.
+pub const OPS_MAX: usize = 65_536;
+
+type Counters = HashMap<EndpointId, HashMap<(WebhookId, DeliveryState), u64>>;
+
+pub struct Shared {
+    pub config: StoreConfig,
+    pub folder: PathBuf,
+    pub commands: mpsc::SyncSender<Command>,
+    readers: Readers,
+    pub budget: Arc<Budget>,
+    /// Resident deliveries allowed per endpoint at present.
+    pub bound: AtomicUsize,
+    /// Unfinished deliveries over all endpoints.
+    pub backlog: AtomicU64,
+    pub events: AtomicU64,
+    ledgers: RwLock<HashMap<EndpointId, Arc<Mutex<Ledger>>>>,
+    ops: Mutex<Vec<Op>>,
+    definitions: RwLock<Arc<DefinitionSet>>,
+    tokens: RwLock<Arc<Vec<Token>>>,
+    /// By endpoint first: what is asked most is the counts of one.
+    counters: Mutex<Counters>,
+    health: RwLock<Health>,
+}
+
+impl Shared {
+    pub fn new(config: StoreConfig, commands: mpsc::SyncSender<Command>, readers: Readers) -> Self {
+        Self {
+            folder: config.path.clone(),
+            config,
+            commands,
+            readers,
+            budget: Arc::default(),
+            bound: AtomicUsize::new(RESIDENT_MAX),
+            backlog: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            ledgers: RwLock::default(),
+            ops: Mutex::default(),
+            definitions: RwLock::default(),
+            tokens: RwLock::default(),
+            counters: Mutex::default(),
+            health: RwLock::new(Health::Ok),
+        }
+    }
+
+    /// Reads on another thread, from what is committed.
+    pub fn read<T, F>(&self, read: F) -> impl Future<Output = Result<T, StoreError>> + Send + 'static
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.readers.run(read)
+    }
+
+    /// Runs `change` inside the writer's next transaction and `applied` after its commit, on the writer's thread.
+    pub fn write<T, R, F, A>(
+        &self,
+        change: F,
+        applied: A,
+    ) -> impl Future<Output = Result<R, StoreError>> + Send + 'static
+    where
+        T: Send + 'static,
+        R: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        A: FnOnce(T) -> R + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |tx| {
+            let changed = savepoint(tx, change);
+            Box::new(move |commit: &Result<(), StoreError>| {
+                let result = commit.clone().and(changed).map(applied);
+                // Nobody to answer: the caller went away, the change stays.
+                let _ = reply.send(result);
+            })
+        });
+        let sent = self.commands.try_send(Command::Job(job));
+        async move {
+            sent.map_err(|_| StoreError::Unavailable("too much is waiting for the store".to_owned()))?;
+            answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the store is not writable".to_owned())))
+        }
+    }
+
+    pub fn ledger(&self, endpoint: EndpointId) -> Arc<Mutex<Ledger>> {
+        if let Some(ledger) = self.ledgers.read().get(&endpoint) {
+            return ledger.clone();
+        }
+        let mut ledgers = self.ledgers.write();
+        ledgers.entry(endpoint).or_insert_with(|| Arc::new(Mutex::new(Ledger::new(endpoint, self.active())))).clone()
+    }
+
+    pub fn all_ledgers(&self) -> Vec<Arc<Mutex<Ledger>>> {
+        self.ledgers.read().values().cloned().collect()
+    }
+
+    /// Webhooks whose deliveries are sent.
+    fn active(&self) -> Arc<HashSet<WebhookId>> {
+        let set = self.definitions.read().clone();
+        Arc::new(set.webhooks.iter().filter(|w| w.active() && !w.moving).map(|w| w.id).collect())
+    }
+
+    /// Remembers an operation for the next commit; tells the writer when it is the first.
+    pub fn push(&self, op: Op) {
+        let first = {
+            let mut ops = self.ops.lock();
+            ops.push(op);
+            ops.len() == 1
+        };
+        if first {
+            // A full channel means the writer is awake and will see the operation anyway.
+            let _ = self.commands.try_send(Command::Nudge);
+        }
+    }
+
+    /// Persists an endpoint's live state with the next commit.
+    pub fn push_live(&self, endpoint: EndpointId, live: LiveState) {
+        self.push(Op::Live { endpoint, live });
+    }
+
+    pub fn take_ops(&self) -> Vec<Op> {
+        std::mem::take(&mut *self.ops.lock())
+    }
+
+    /// After a failed commit: before everything that came since.
+    pub fn put_back(&self, mut failed: Vec<Op>) {
+        let mut ops = self.ops.lock();
+        failed.append(&mut ops);
+        *ops = failed;
+    }
+
+    pub fn ops_waiting(&self) -> usize {
+        self.ops.lock().len()
+    }
+
+    /// Whether attempts may be started: their outcomes must have somewhere to go.
+    pub fn check_writable(&self) -> Result<(), StoreError> {
+        if let Health::Failed(reason) = &*self.health.read() {
+            return Err(StoreError::Unavailable(reason.clone()));
+        }
+        if self.ops_waiting() > OPS_MAX {
+            return Err(StoreError::Unavailable("the disk does not keep up with outcomes".to_owned()));
+        }
+        Ok(())
+    }
+
+    pub fn health(&self) -> Health {
+        self.health.read().clone()
+    }
+
+    pub fn set_health(&self, health: Health) {
+        *self.health.write() = health;
+    }
+
+    pub fn definitions(&self) -> Arc<DefinitionSet> {
+        self.definitions.read().clone()
+    }
+
+    /// New definitions are in force: deliveries of webhooks that stopped step aside, those that returned come back.
+    pub fn set_definitions(&self, set: DefinitionSet) {
+        let old = self.active();
+        *self.definitions.write() = Arc::new(set);
+        let active = self.active();
+        let left: HashSet<WebhookId> = old.difference(&active).copied().collect();
+        let returned = active.difference(&old).next().is_some();
+        for ledger in self.all_ledgers() {
+            ledger.lock().set_active(active.clone(), &left, returned);
+        }
+    }
+
+    /// Live states changed; the definitions stay as they are.
+    pub fn set_live(&self, changed: HashMap<EndpointId, LiveState>) {
+        let mut slot = self.definitions.write();
+        let mut set = DefinitionSet::clone(&slot);
+        for stored in &mut set.endpoints {
+            if let Some(live) = changed.get(&stored.endpoint.id) {
+                let LiveState { paused_total_us, resumed_at, .. } = stored.live;
+                let live = LiveState { paused_total_us, resumed_at, ..live.clone() };
+                *stored = Arc::new(crate::store::StoredEndpoint { live, ..(**stored).clone() });
+            }
+        }
+        *slot = Arc::new(set);
+    }
+
+    pub fn tokens(&self) -> Arc<Vec<Token>> {
+        self.tokens.read().clone()
+    }
+
+    pub fn set_tokens(&self, tokens: Vec<Token>) {
+        *self.tokens.write() = Arc::new(tokens);
+    }
+
+    pub fn count(&self, endpoint: EndpointId, webhook: WebhookId, state: DeliveryState, change: i64) {
+        let mut counters = self.counters.lock();
+        let n = counters.entry(endpoint).or_default().entry((webhook, state)).or_default();
+        *n = n.saturating_add_signed(change);
+    }
+
+    pub fn counted(&self, mut pick: impl FnMut(EndpointId, WebhookId, DeliveryState) -> bool) -> u64 {
+        let counters = self.counters.lock();
+        let all = counters.iter().flat_map(|(e, of)| of.iter().map(move |((w, s), n)| (*e, *w, *s, *n)));
+        all.filter(|(e, w, s, _)| pick(*e, *w, *s)).map(|(.., n)| n).sum()
+    }
+
+    /// Deliveries of one endpoint in this state.
+    pub fn counted_at(&self, endpoint: EndpointId, state: DeliveryState) -> u64 {
+        let counters = self.counters.lock();
+        let of = counters.get(&endpoint).into_iter().flatten();
+        of.filter(|((_, s), _)| *s == state).map(|(_, n)| n).sum()
+    }
+
+    pub fn backlog_change(&self, change: i64) {
+        if change >= 0 {
+            self.backlog.fetch_add(change as u64, Ordering::Relaxed);
+        } else {
+            self.backlog.fetch_sub(change.unsigned_abs(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// What a refused change wrote is undone, alone; operations, which are applied in memory already, stay.
+fn savepoint<T>(tx: &mut Tx<'_>, change: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    tx.db.execute_batch("SAVEPOINT change").map_err(|e| tx.error(e))?;
+    let mark = tx.mark();
+    let result = change(tx);
+    if result.is_err() {
+        tx.db.execute_batch("ROLLBACK TO change").map_err(|e| tx.error(e))?;
+        tx.replay(mark).map_err(|e| tx.error(e))?;
+    }
+    tx.db.execute_batch("RELEASE change").map_err(|e| tx.error(e))?;
+    result
+}

@@ -1,0 +1,123 @@
+//! The embedded backend under the conformance suite, and what is its own.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::EmbeddedStore;
+use crate::store::{Store, StoreConfig, StoreError, conformance};
+
+fn config(folder: &Path) -> StoreConfig {
+    StoreConfig {
+        path: folder.to_path_buf(),
+        relaxed: false,
+        max_backlog: 1_000_000,
+        idempotency_window: Duration::from_secs(3_600),
+    }
+}
+
+fn open(folder: &Path) -> EmbeddedStore {
+    EmbeddedStore::open(config(folder)).expect("the store opens")
+}
+
+/// Calls `test` with what opens the store anew, each time closing the last.
+fn reopening(test: impl FnOnce(&dyn Fn() -> Arc<dyn Store>)) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let last: RefCell<Option<Arc<EmbeddedStore>>> = RefCell::new(None);
+    test(&|| {
+        if let Some(last) = last.borrow_mut().take() {
+            last.close();
+        }
+        let opened = Arc::new(open(folder.path()));
+        *last.borrow_mut() = Some(opened.clone());
+        opened
+    });
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #[test]
+    fn lives_as_the_model_does(steps in conformance::steps()) {
+        reopening(|open| conformance::live(open, steps));
+    }
+}
+
+#[test]
+fn prunes_only_what_is_over_its_time() {
+    reopening(|open| block_on(conformance::prunes(open())));
+}
+
+#[test]
+fn retries_in_bulk() {
+    reopening(|open| block_on(conformance::retries_in_bulk(open())));
+}
+
+#[test]
+fn moves_with_the_payload_url() {
+    reopening(|open| block_on(conformance::moves(open())));
+}
+
+#[test]
+fn knows_repeats_over_a_restart() {
+    reopening(|open| block_on(conformance::knows_repeats(open)));
+}
+
+#[test]
+fn a_folder_serves_one_process() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _first = open(folder.path());
+    let second = EmbeddedStore::open(config(folder.path()));
+    let message = second.err().expect("refused").to_string();
+    assert!(message.contains("in use by another process"), "{message}");
+}
+
+#[test]
+fn a_newer_or_foreign_file_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    open(folder.path()).close();
+    let db = rusqlite::Connection::open(folder.path().join(super::schema::FILE)).expect("opens");
+    db.execute_batch("PRAGMA user_version = 99").expect("written");
+    drop(db);
+    let refused = EmbeddedStore::open(config(folder.path())).err();
+    assert!(matches!(refused, Some(StoreError::Conflict(_))), "{refused:?}");
+}
+
+#[test]
+fn a_damaged_file_is_named_and_saved_elsewhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let saved = tempfile::tempdir().expect("a folder");
+    let store: Arc<dyn Store> = Arc::new(open(folder.path()));
+    block_on(conformance::retries_in_bulk(store.clone()));
+    drop(store);
+    let path = folder.path().join(super::schema::FILE);
+    let mut bytes = std::fs::read(&path).expect("read");
+    let page = bytes.len() - 4_096;
+    bytes[page..page + 2_000].fill(0xff);
+    std::fs::write(&path, &bytes).expect("written");
+    std::fs::remove_file(folder.path().join("clean")).expect("it was closed in order");
+    let refused = EmbeddedStore::open(config(folder.path())).err().expect("refused").to_string();
+    assert!(refused.contains("damaged") && refused.contains("recover"), "{refused}");
+    assert_eq!(std::fs::read(&path).expect("read"), bytes, "the damaged file is left as it is");
+    let report = super::recover(folder.path(), saved.path()).expect("saved");
+    assert!(report.webhooks >= 1, "{report:?}");
+    open(saved.path());
+}
+
+#[test]
+fn a_backup_opens_as_a_store() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = tempfile::tempdir().expect("a folder");
+    let store: Arc<dyn Store> = Arc::new(open(folder.path()));
+    block_on(conformance::retries_in_bulk(store.clone()));
+    block_on(store.backup(copy.path().join(super::schema::FILE))).expect("copied");
+    let copied = open(copy.path());
+    let copied: &dyn Store = &copied;
+    assert_eq!(copied.counts(), store.counts());
+}

@@ -1,0 +1,418 @@
+//! The writer: one thread, one connection, one transaction for all that arrived while the last one committed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::accept::{Intake, Prepared};
+use super::ballast::Ballast;
+use super::load;
+use super::ops::{Deltas, Op, write_deltas};
+use super::schema::{self, FILE};
+use super::shared::Shared;
+use crate::clock;
+use crate::domain::ids::EndpointId;
+use crate::domain::time::Timestamp;
+use crate::store::{AcceptError, Accepted, Health, StoreError};
+use crate::telemetry::metrics;
+
+/// Outcomes wait at most this long for a commit of their own.
+const OUTCOMES_WAIT: Duration = Duration::from_millis(20);
+/// Pause between two commits under `durability = "relaxed"`'s background sync.
+const RELAXED_SYNC: Duration = Duration::from_millis(100);
+/// Events of one commit; a batch is never split.
+const COMMIT_EVENTS: usize = 512;
+/// How often deliveries that are still open get their rows.
+const SWEEP_EVERY: Duration = Duration::from_millis(100);
+/// How often a failed store is opened again.
+const REOPEN_EVERY: Duration = Duration::from_secs(1);
+/// Commands that may wait for the writer; beyond it intake answers 503.
+pub const COMMANDS_MAX: usize = 4_096;
+
+pub type Reply<T> = oneshot::Sender<T>;
+/// Work inside the transaction; what it returns runs after the commit.
+pub type Job = Box<dyn FnOnce(&mut Tx<'_>) -> After + Send>;
+/// Runs after the commit, with its result.
+pub type After = Box<dyn FnOnce(&Result<(), StoreError>) + Send>;
+
+pub enum Command {
+    Accept(Prepared, Reply<Result<Vec<Accepted>, AcceptError>>),
+    Load {
+        endpoint: EndpointId,
+        now: Timestamp,
+        limit: usize,
+        reply: Reply<()>,
+    },
+    Job(Job),
+    /// Operations wait.
+    Nudge,
+    Close,
+}
+
+/// A transaction as jobs see it.
+pub struct Tx<'a> {
+    pub db: &'a Connection,
+    pub shared: &'a Arc<Shared>,
+    pub now: Timestamp,
+    /// Endpoints other than new ones were written in this transaction.
+    pub endpoints_changed: bool,
+    /// Operations of this transaction: kept until it is committed.
+    ops: Vec<Op>,
+    deltas: Deltas,
+    live: HashMap<EndpointId, crate::domain::endpoint::LiveState>,
+    intake: &'a mut Intake,
+}
+
+impl Tx<'_> {
+    /// Applies an operation that is already applied in memory; it is repeated should the commit fail.
+    pub fn apply(&mut self, op: Op) -> rusqlite::Result<()> {
+        let result = op.apply(self.db, &mut self.deltas);
+        if let Op::Live { endpoint, live } = &op {
+            self.live.insert(*endpoint, live.clone());
+        }
+        self.ops.push(op);
+        result
+    }
+
+    /// Where the operations stand, for [`Tx::replay`].
+    pub fn mark(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Applies again what was undone with a savepoint: memory has it all the same, and the counters' changes.
+    pub fn replay(&mut self, mark: usize) -> rusqlite::Result<()> {
+        let mut counted_already = Deltas::new();
+        self.ops.iter().skip(mark).try_for_each(|op| op.apply(self.db, &mut counted_already))
+    }
+
+    /// What the dispatch threads have recorded since.
+    pub fn drain(&mut self) -> rusqlite::Result<()> {
+        let mut taken = self.shared.take_ops().into_iter();
+        while let Some(op) = taken.next() {
+            if let Err(error) = self.apply(op) {
+                self.ops.extend(taken);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives every open delivery its row, so that a query sees all of them.
+    pub fn spill_all(&mut self) -> rusqlite::Result<()> {
+        self.drain()?;
+        let ops = self.intake.spill(self.shared, None);
+        ops.into_iter().try_for_each(|op| self.apply(op))
+    }
+
+    /// A sequence for an event made here.
+    pub fn next_seq(&mut self) -> crate::domain::ids::EventSeq {
+        self.intake.next_seq()
+    }
+
+    /// Remembers an event made here until its deliveries have rows.
+    pub fn intake(&mut self) -> &mut Intake {
+        self.intake
+    }
+
+    /// Counts an event stored beside intake.
+    pub fn apply_event_count(&mut self, change: i64) {
+        *self.deltas.entry(super::ops::EVENTS).or_default() += change;
+        let events = &self.shared.events;
+        if change >= 0 {
+            events.fetch_add(change as u64, std::sync::atomic::Ordering::Relaxed);
+        } else {
+            events.fetch_sub(change.unsigned_abs(), std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// A row came to a counted state; memory counts it already.
+    pub fn count_delta(&mut self, endpoint: EndpointId, webhook: crate::domain::ids::WebhookId, state: i64) {
+        *self.deltas.entry((endpoint, webhook, state)).or_default() += 1;
+    }
+
+    /// A row in a counted state is gone.
+    pub fn uncount(&mut self, endpoint: EndpointId, webhook: crate::domain::ids::WebhookId, state: i64) {
+        *self.deltas.entry((endpoint, webhook, state)).or_default() -= 1;
+        if let Some(state) = crate::domain::delivery::DeliveryState::from_code(state) {
+            self.shared.count(endpoint, webhook, state, -1);
+        }
+    }
+
+    pub fn error(&self, error: rusqlite::Error) -> StoreError {
+        schema::classify(&self.shared.folder.join(FILE), error)
+    }
+}
+
+pub struct Writer {
+    shared: Arc<Shared>,
+    commands: Receiver<Command>,
+    db: Option<Connection>,
+    intake: Intake,
+    ballast: Ballast,
+    next_sweep: Timestamp,
+    next_reopen: Timestamp,
+    closing: bool,
+}
+
+impl Writer {
+    pub fn new(
+        shared: Arc<Shared>,
+        commands: Receiver<Command>,
+        db: Connection,
+        intake: Intake,
+        ballast: Ballast,
+    ) -> Self {
+        let zero = Timestamp(0);
+        Self { shared, commands, db: Some(db), intake, ballast, next_sweep: zero, next_reopen: zero, closing: false }
+    }
+
+    /// Runs until closed; what was applied by then is on disk.
+    pub fn run(mut self) {
+        while !self.closing {
+            let batch = self.collect();
+            self.transact(batch);
+        }
+        self.transact(Vec::new());
+        if let Some(db) = self.db.take() {
+            let _ = db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);");
+        }
+    }
+
+    /// Waits for something to do and takes what is there.
+    fn collect(&mut self) -> Vec<Command> {
+        let mut batch = Vec::new();
+        let mut events = 0;
+        let first = self.commands.recv_timeout(SWEEP_EVERY);
+        let mut outcomes_only = matches!(first, Ok(Command::Nudge));
+        self.take(first, &mut batch, &mut events);
+        if outcomes_only {
+            // Outcomes alone are in no hurry: an event that comes meanwhile takes them along.
+            let until = clock::now() + OUTCOMES_WAIT;
+            while outcomes_only && !self.closing {
+                let next = self.commands.recv_timeout(until.since(clock::now()));
+                outcomes_only = matches!(next, Ok(Command::Nudge));
+                self.take(next, &mut batch, &mut events);
+            }
+        }
+        while events < COMMIT_EVENTS
+            && let Ok(command) = self.commands.try_recv()
+        {
+            self.take(Ok(command), &mut batch, &mut events);
+        }
+        batch
+    }
+
+    fn take(&mut self, next: Result<Command, RecvTimeoutError>, batch: &mut Vec<Command>, events: &mut usize) {
+        match next {
+            Ok(Command::Nudge) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(Command::Close) | Err(RecvTimeoutError::Disconnected) => self.closing = true,
+            Ok(command) => {
+                if let Command::Accept(prepared, _) = &command {
+                    *events += prepared.events.len();
+                }
+                batch.push(command);
+            }
+        }
+    }
+
+    fn transact(&mut self, batch: Vec<Command>) {
+        let now = clock::now();
+        if self.db.is_none() && !self.reopen(now) {
+            return self.refuse(batch);
+        }
+        let Some(db) = self.db.take() else { return };
+        let sweep = now >= self.next_sweep;
+        if batch.is_empty() && !sweep && self.shared.ops_waiting() == 0 && !self.closing {
+            self.db = Some(db);
+            return;
+        }
+        let mut tx = Tx {
+            db: &db,
+            shared: &self.shared,
+            now,
+            endpoints_changed: false,
+            ops: Vec::new(),
+            deltas: Deltas::new(),
+            live: HashMap::new(),
+            intake: &mut self.intake,
+        };
+        let mut after: Vec<After> = Vec::new();
+        let mut accepted = Vec::new();
+        let mut result = begin(&mut tx, sweep);
+        for command in batch {
+            run(command, &mut tx, &mut result, &mut after, &mut accepted);
+        }
+        let begun = clock::now();
+        let result = result.and_then(|()| commit(&tx)).map_err(|e| tx.error(e));
+        metrics().commit_seconds.observe(clock::now().since(begun).as_secs_f64());
+        let Tx { ops, live, .. } = tx;
+        if let Err(error) = &result {
+            let _ = db.execute_batch("ROLLBACK");
+            self.shared.put_back(ops);
+            self.failed(db, error, now);
+        } else {
+            self.db = Some(db);
+            self.committed(live, now, sweep);
+        }
+        for (prepared, reply) in accepted {
+            let answer = match &result {
+                Ok(()) => Ok(self.intake.applied(&self.shared, prepared, now)),
+                Err(error) => {
+                    self.intake.withdrawn(&prepared);
+                    Err(AcceptError::Store(error.clone()))
+                }
+            };
+            // Nobody to answer: the request was given up, the event is taken all the same.
+            let _ = reply.send(answer);
+        }
+        for then in after {
+            then(&result);
+        }
+    }
+
+    fn committed(
+        &mut self,
+        live: HashMap<EndpointId, crate::domain::endpoint::LiveState>,
+        now: Timestamp,
+        swept: bool,
+    ) {
+        if !live.is_empty() {
+            self.shared.set_live(live);
+        }
+        if swept {
+            self.next_sweep = now + if self.shared.config.relaxed { RELAXED_SYNC } else { SWEEP_EVERY };
+            self.intake.look_round(&self.shared);
+            self.ballast.restore(&self.shared);
+        }
+    }
+
+    fn failed(&mut self, db: Connection, error: &StoreError, now: Timestamp) {
+        match error {
+            StoreError::Full(text) => {
+                let released = self.ballast.release();
+                self.db = Some(db);
+                let state = if released { Health::Full } else { Health::Failed };
+                tracing::error!(%error, ballast_released = released, "the disk is full, events are refused");
+                self.shared.set_health(state(text.clone()));
+            }
+            _ => {
+                // A failed fsync may have dropped pages: only a fresh look at the file tells what it holds.
+                tracing::error!(%error, "the store failed, opening it again");
+                self.shared.set_health(Health::Failed(error.to_string()));
+                self.next_reopen = now + REOPEN_EVERY;
+            }
+        }
+    }
+
+    fn reopen(&mut self, now: Timestamp) -> bool {
+        if now < self.next_reopen {
+            return false;
+        }
+        self.next_reopen = now + REOPEN_EVERY;
+        let opened = schema::open_writer(&self.shared.folder)
+            .and_then(|db| super::recovery::verify(&db, &self.shared.folder).map(|()| db));
+        match opened {
+            Ok(db) => {
+                tracing::info!("the store is open again");
+                self.shared.set_health(Health::Ok);
+                self.db = Some(db);
+                true
+            }
+            Err(error) => {
+                self.shared.set_health(Health::Failed(error.to_string()));
+                false
+            }
+        }
+    }
+
+    /// Nothing can be written now.
+    fn refuse(&mut self, batch: Vec<Command>) {
+        let error = match self.shared.health() {
+            Health::Full(text) => StoreError::Full(text),
+            Health::Failed(text) => StoreError::Unavailable(text),
+            Health::Ok => StoreError::Unavailable("the store is opening".to_owned()),
+        };
+        for command in batch {
+            match command {
+                Command::Accept(_, reply) => drop(reply.send(Err(AcceptError::Store(error.clone())))),
+                Command::Load { endpoint, .. } => self.shared.ledger(endpoint).lock().abort_load(),
+                // Its reply is dropped with it, which its caller reads as "unavailable".
+                Command::Job(_) | Command::Nudge | Command::Close => {}
+            }
+        }
+    }
+}
+
+type Waiting = Vec<(Prepared, Reply<Result<Vec<Accepted>, AcceptError>>)>;
+
+fn begin(tx: &mut Tx<'_>, sweep: bool) -> rusqlite::Result<()> {
+    let relaxed = tx.shared.config.relaxed;
+    if relaxed {
+        // Without fsync but for the sweep's commit, which takes all before it along.
+        tx.db.execute_batch(if sweep { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" })?;
+    }
+    tx.db.execute_batch("BEGIN IMMEDIATE")?;
+    tx.drain()?;
+    if sweep && relaxed {
+        super::ops::set_meta(tx.db, "synced", tx.now.0)?;
+    }
+    if sweep {
+        let ops = tx.intake.spill(tx.shared, Some(tx.now));
+        ops.into_iter().try_for_each(|op| tx.apply(op))?;
+        tx.intake.index(tx.db)?;
+    }
+    Ok(())
+}
+
+/// Runs one command inside the transaction; after a failure only its reply is kept for later.
+fn run(
+    command: Command,
+    tx: &mut Tx<'_>,
+    result: &mut rusqlite::Result<()>,
+    after: &mut Vec<After>,
+    accepted: &mut Waiting,
+) {
+    match command {
+        Command::Accept(mut prepared, reply) => {
+            if result.is_ok() {
+                match tx.intake.check(tx.shared, &mut prepared) {
+                    Ok(()) => *result = tx.intake.insert(tx.db, &mut prepared, &mut tx.deltas),
+                    Err(refusal) => return drop(reply.send(Err(refusal))),
+                }
+            }
+            accepted.push((prepared, reply));
+        }
+        Command::Load { endpoint, now, limit, reply } => {
+            if result.is_ok() {
+                *result = load::run(tx, endpoint, now, limit);
+            }
+            let _ = reply.send(());
+        }
+        Command::Job(job) => {
+            if result.is_ok() {
+                after.push(job(tx));
+            }
+        }
+        Command::Nudge | Command::Close => {}
+    }
+}
+
+fn commit(tx: &Tx<'_>) -> rusqlite::Result<()> {
+    write_deltas(tx.db, &tx.deltas)?;
+    let events = tx.deltas.contains_key(&super::ops::EVENTS);
+    if events {
+        crate::crash::point("before_commit");
+    }
+    if tx.ops.iter().any(|op| matches!(op, Op::Attempt { .. })) {
+        crate::crash::point("before_record_commit");
+    }
+    tx.db.execute_batch("COMMIT")?;
+    if events {
+        crate::crash::point("after_commit");
+    }
+    Ok(())
+}

@@ -1,0 +1,346 @@
+//! What is on disk: the truth that every message is only a hint at.
+//!
+//! # Invariants (the conformance suite asserts them on every backend)
+//!
+//! - **I1** After [`Queue::accept`] returned, the event and the complete list of its deliveries are on disk in one
+//!   record; rows and indexes may be rebuilt from it.
+//! - **I2** Sequences of an endpoint rise in commit order.
+//! - **I3** [`Queue::ready`] offers exactly one head per ordering key with unfinished deliveries.
+//! - **I4** States change only along [`DeliveryState`]'s diagram; [`Queue::start`] is the only way to `in_flight`.
+//! - **I5** Each attempt is recorded once, numbers consecutive.
+//! - **I7** Stored counters equal a recount.
+//! - **I8** Pruning never removes what is unfinished, nor a failed delivery before its retention ends.
+//!
+//! (I6, fencing, belongs to stores shared by several nodes.)
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::domain::attempt::Attempt;
+use crate::domain::delivery::DeliveryState;
+use crate::domain::endpoint::{Control, Endpoint, LiveState};
+use crate::domain::event::{Event, EventType};
+use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, PublicId, WebhookId};
+use crate::domain::policy::Ordering;
+use crate::domain::time::Timestamp;
+
+pub mod admin;
+pub mod archive;
+#[cfg(test)]
+mod conformance;
+pub mod embedded;
+
+pub use admin::Definitions;
+pub use archive::Archive;
+
+/// Why the store could not do what was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It does not answer now; what was asked can be asked again.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// No space is left for it.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// What is on disk is damaged; names the file and what was found.
+    #[error("the store is damaged: {0}")]
+    Corrupt(String),
+    #[error("{0} does not exist")]
+    NotFound(String),
+    /// The change contradicts what is stored (a repeated name, a state that does not allow it).
+    #[error("{0}")]
+    Conflict(String),
+}
+
+/// Why a batch was not accepted. Nothing of it was.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// Ask again after the time given: backlog or queue is full.
+    #[error("{reason}")]
+    Busy { reason: String, retry_after: Duration },
+    /// The event at `index` repeats an idempotency key with another body.
+    #[error("event {index}: the id \"{key}\" was used before with another body")]
+    Conflict { index: usize, key: String },
+    /// The definitions changed while the batch was matched; plan it again.
+    #[error("the definitions changed, plan again")]
+    StalePlan,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One event with its plan.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    pub event: Arc<Event>,
+    /// The deliveries it gets, in the order of the webhooks; at most [`crate::domain::ids::MAX_FANOUT`].
+    pub plan: Vec<Planned>,
+    pub idempotency: Option<Idempotency>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    pub webhook: WebhookId,
+    pub endpoint: EndpointId,
+}
+
+/// A repeat of `key` within the window is answered like the first and sent nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// Scoped to the token already (`"<token id>/<key>"`).
+    pub key: String,
+    /// 128-bit hash of the raw event.
+    pub body: u128,
+}
+
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub events: Vec<NewEvent>,
+    /// Of the definitions the plans were made from, see [`Definitions::revision`].
+    pub catalog_revision: u64,
+}
+
+/// The answer for one event of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    pub seq: EventSeq,
+    pub id: PublicId,
+    pub deliveries: u32,
+    /// It was accepted before; nothing was stored.
+    pub duplicate: bool,
+}
+
+/// A due head, as [`Queue::ready`] offers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub id: DeliveryId,
+    /// Its ordering key at this endpoint.
+    pub key: u64,
+    /// Place among the first attempts; the id, except where it took a folded delivery's place.
+    pub position: DeliveryId,
+    /// Counted attempts since it was last queued.
+    pub attempts: u32,
+    /// Since when it is due if it is a retry; `None` for a first attempt.
+    pub retry_due: Option<Timestamp>,
+    /// A person asked for it: may be the breaker's next probe at once.
+    pub manual: bool,
+}
+
+/// What an endpoint can start now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// Due heads, not among the held ones: first attempts by position and retries by due time, alternating.
+    pub due: Vec<Head>,
+    /// More are due than the limit let through.
+    pub more: bool,
+    /// When the earliest head that is not due yet will be.
+    pub next_due: Option<Timestamp>,
+}
+
+/// What [`Queue::start`] decided.
+#[derive(Clone, Debug)]
+pub enum Start {
+    Granted(Box<Granted>),
+    /// Canceled, folded, held back or already running: not to be sent.
+    Gone(DeliveryId),
+}
+
+/// Permission to make one attempt.
+#[derive(Clone, Debug)]
+pub struct Granted {
+    pub id: DeliveryId,
+    pub public_id: PublicId,
+    pub webhook: WebhookId,
+    pub event: Arc<Event>,
+    /// The event it was folded with: its type and `snapshots.prechange` are the older one's.
+    pub folded_from: Option<Arc<Event>>,
+    /// Number of this attempt, 1, 2, …: those ever recorded plus one.
+    pub number: u32,
+    /// Counted attempts since it was last queued.
+    pub attempts: u32,
+    /// First attempt since it was last queued, on a clock that stands still while the endpoint is paused.
+    pub first_attempt_at: Option<Timestamp>,
+    pub manual: bool,
+}
+
+/// How an attempt ended, for the store.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    pub id: DeliveryId,
+    pub attempt: Attempt,
+    pub next: Next,
+    /// The endpoint's live state after it, when it changed in a way that must survive a restart.
+    pub live: Option<LiveState>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    Delivered,
+    /// `counted`: it used up an attempt.
+    Retry {
+        at: Timestamp,
+        counted: bool,
+    },
+    Failed,
+}
+
+/// Which deliveries an operation by filter means. Empty lists mean "any".
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Filter {
+    pub states: Vec<DeliveryState>,
+    pub webhooks: Vec<WebhookId>,
+    pub endpoints: Vec<EndpointId>,
+    pub events: Vec<EventSeq>,
+    /// Labels, `dcim.site`.
+    pub models: Vec<String>,
+    pub object_ids: Vec<String>,
+    pub event_types: Vec<EventType>,
+    pub request_ids: Vec<String>,
+    pub created_gte: Option<Timestamp>,
+    pub created_lt: Option<Timestamp>,
+    /// Text looked for in object, request id, URL and last error, case-insensitive.
+    pub q: Option<String>,
+}
+
+/// What a retry or resend will meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requeued {
+    pub id: DeliveryId,
+    pub endpoint: EndpointId,
+    /// A later event of the same object already reached that webhook.
+    pub newer_delivered: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BulkKind {
+    Retry { skip_if_newer_delivered: bool },
+    Cancel,
+}
+
+/// Unfinished work of one endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingEndpoint {
+    pub endpoint: EndpointId,
+    pub unfinished: u64,
+}
+
+/// What the store must know of an endpoint to keep its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderingPolicy {
+    pub ordering: Ordering,
+    pub coalesce: bool,
+}
+
+/// Deliveries: in, out, and what people do to them. The only writer of their states.
+///
+/// All methods enqueue synchronously and resolve when the change has been applied in order; what they promise of the
+/// disk is said at each.
+pub trait Queue: Send + Sync {
+    /// Takes the whole batch or nothing; resolves after the commit that makes it durable.
+    fn accept(&self, batch: Batch) -> BoxFuture<'static, Result<Vec<Accepted>, AcceptError>>;
+
+    /// Due heads of an endpoint except those `held` by the caller, at most `limit`.
+    fn ready(
+        &self,
+        endpoint: EndpointId,
+        now: Timestamp,
+        limit: usize,
+        held: Vec<DeliveryId>,
+    ) -> BoxFuture<'static, Result<Ready, StoreError>>;
+
+    /// The only way to `in_flight`: one answer for each id, in order. Refused as a whole while outcomes cannot be
+    /// recorded.
+    fn start(&self, endpoint: EndpointId, ids: Vec<DeliveryId>) -> BoxFuture<'static, Result<Vec<Start>, StoreError>>;
+
+    /// Records how an attempt ended and offers the key's next head if it is due. Resolves when applied in memory, in
+    /// order; on disk with the next commit, at latest after 20 ms.
+    fn record(&self, endpoint: EndpointId, done: Recorded) -> BoxFuture<'static, Result<Option<Head>, StoreError>>;
+
+    /// Gives a started delivery back unsent (drain, a crash of its actor): `pending` or `retrying` as before.
+    fn release(&self, endpoint: EndpointId, id: DeliveryId);
+
+    /// Everything in flight at an endpoint is given back: its actor died.
+    fn release_all(&self, endpoint: EndpointId);
+
+    /// A manual retry: `failed`, `canceled` and `retrying` become due at their original place. `Conflict` otherwise.
+    fn retry(&self, id: DeliveryId) -> BoxFuture<'static, Result<Requeued, StoreError>>;
+
+    /// Cancels a waiting delivery; of one in flight, whatever follows the running attempt unless it succeeds.
+    fn cancel(&self, id: DeliveryId) -> BoxFuture<'static, Result<EndpointId, StoreError>>;
+
+    /// A new delivery of a `delivered` one's event to its webhook, at the end of its key.
+    fn resend(&self, id: DeliveryId) -> BoxFuture<'static, Result<(DeliveryId, PublicId, EndpointId), StoreError>>;
+
+    /// Stores a test request that was sent beside the queue.
+    fn record_test(
+        &self,
+        event: Arc<Event>,
+        planned: Planned,
+        attempt: Attempt,
+    ) -> BoxFuture<'static, Result<(DeliveryId, PublicId), StoreError>>;
+
+    /// Runs the next slice (at most 1,000) of a bulk action; `None` when nothing of that kind is left to do.
+    /// Returns the endpoints to wake.
+    fn advance_bulk(&self) -> BoxFuture<'static, Result<Option<Vec<EndpointId>>, StoreError>>;
+
+    /// Tells the order to keep; takes effect at once.
+    fn set_ordering(&self, endpoint: EndpointId, policy: OrderingPolicy);
+
+    /// Pauses, resumes or quarantines; durable when it resolves.
+    fn set_control(&self, endpoint: EndpointId, control: Control) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// Persists live state outside a record (a pause by 410, a hold).
+    fn save_live(&self, endpoint: EndpointId, live: LiveState);
+
+    /// Endpoints with unfinished deliveries.
+    fn pending_endpoints(&self) -> Vec<PendingEndpoint>;
+
+    /// Commits everything applied so far.
+    fn flush(&self) -> BoxFuture<'static, Result<(), StoreError>>;
+}
+
+/// Everything about one endpoint that is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredEndpoint {
+    pub endpoint: Endpoint,
+    pub control: Control,
+    pub live: LiveState,
+    /// Keys set by `PATCH`, as JSON values; a missing key is not overridden.
+    pub policy_patch: serde_json::Map<String, serde_json::Value>,
+}
+
+/// How the store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    Ok,
+    /// Outcomes are still recorded, events are refused.
+    Full(String),
+    /// Nothing can be written.
+    Failed(String),
+}
+
+/// Numbers the status page and metrics show, from kept counters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub events: u64,
+    pub by_state: BTreeMap<DeliveryState, u64>,
+    pub oldest_pending_at: Option<Timestamp>,
+}
+
+/// What to open.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    pub path: PathBuf,
+    /// `durability = "relaxed"`: fsync every 100 ms instead of before each 202.
+    pub relaxed: bool,
+    pub max_backlog: u64,
+    pub idempotency_window: Duration,
+}
+
+/// A whole storage backend.
+pub trait Store: Queue + Definitions + Archive {}
+
+impl<T: Queue + Definitions + Archive> Store for T {}

@@ -1,0 +1,194 @@
+//! Endpoints, their policy and live state: `/api/endpoints/`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::future::join_all;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::clock;
+use crate::config::policy::{parse_patch, to_json};
+use crate::dispatch::{EndpointActivity, Inspection};
+use crate::domain::breaker::Breaker;
+use crate::domain::endpoint::Control;
+use crate::domain::ids::{EndpointId, WebhookId};
+use crate::domain::time::Timestamp;
+use crate::store::StoredEndpoint;
+use crate::store::admin::{DefinitionSet, NewAudit};
+use crate::web::State;
+use crate::web::auth::{Admin, Allowed, AuthToken, Operate, Read};
+use crate::web::body::JsonObject;
+use crate::web::error::ApiError;
+use crate::web::external::own_url;
+use crate::web::query::{Links, ListBody, Query, page_of};
+
+#[derive(Serialize)]
+struct EndpointView {
+    id: EndpointId,
+    url: Arc<str>,
+    origin: Arc<str>,
+    /// Webhooks that send here.
+    webhook_ids: Vec<WebhookId>,
+    state: EndpointActivity,
+    paused_by: Option<String>,
+    paused_since: Option<Timestamp>,
+    pending: u64,
+    in_flight: u64,
+    retrying: u64,
+    failed: u64,
+    delivered: u64,
+    oldest_pending_at: Option<Timestamp>,
+    next_attempt_at: Option<Timestamp>,
+    /// What keeps due deliveries from being sent now.
+    waiting_for: Option<Blocked>,
+    breaker: Breaker,
+    consecutive_failures: u32,
+    last_success_at: Option<Timestamp>,
+    last_error: Option<String>,
+    /// Deliveries per second over the last minute.
+    rate: f64,
+    latency_ms: Option<Latency>,
+    policy: Map<String, Value>,
+    /// Where each value comes from: `default`, `config:<line>` or `api`.
+    policy_origin: BTreeMap<&'static str, String>,
+}
+
+#[derive(Serialize)]
+struct Blocked {
+    reason: &'static str,
+    until: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct Latency {
+    p50: f64,
+    p95: f64,
+    p99: f64,
+}
+
+/// `GET /api/endpoints/`: by id; `q` looks into the URL.
+pub async fn list(_auth: Allowed<Read>, state: State, req: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let mut query = Query::of(&req);
+    let page = query.take_page()?;
+    let q = query.take("q")?.map(|q| q.to_lowercase());
+    let webhook = query.take_number("webhook_id")?;
+    query.finish()?;
+    let set = state.store.definitions();
+    let named = |e: &StoredEndpoint| q.as_ref().is_none_or(|q| e.endpoint.url.to_lowercase().contains(q));
+    let meant = |e: &StoredEndpoint| webhook.is_none_or(|id| webhooks_of(&set, e.endpoint.id).contains(&WebhookId(id)));
+    let mut endpoints: Vec<_> = set.endpoints.iter().filter(|e| named(e) && meant(e)).cloned().collect();
+    endpoints.sort_unstable_by_key(|e| e.endpoint.id);
+    let listed = page_of(endpoints, page, |e| i64::from(e.endpoint.id.0));
+    let inspections = join_all(listed.rows.iter().map(|e| state.dispatcher.inspect(e.endpoint.id))).await;
+    let links = Links::new(own_url(&req, &state.config()), req.query_string());
+    let mut inspections = inspections.into_iter();
+    let body = ListBody::new(listed, &links, |e| inspections.next().map(|i| view(&state, &set, &e, i)));
+    Ok(HttpResponse::Ok().json(body))
+}
+
+/// `GET /api/endpoints/{id}/`
+pub async fn get(_auth: Allowed<Read>, state: State, id: web::Path<u32>) -> Result<HttpResponse, ApiError> {
+    show(&state, EndpointId(*id)).await
+}
+
+/// `PATCH /api/endpoints/{id}/`: policy keys, flat or below `policy`; `null` resets one.
+pub async fn change(
+    auth: Allowed<Admin>,
+    state: State,
+    id: web::Path<u32>,
+    body: JsonObject,
+) -> Result<HttpResponse, ApiError> {
+    let endpoint = find(&state, EndpointId(*id))?.endpoint.id;
+    let mut patch = body.0;
+    if let Some(Value::Object(nested)) = patch.get("policy") {
+        patch = nested.clone();
+    }
+    parse_patch(&patch).map_err(ApiError::fields)?;
+    let audit = audit(&auth.token, "endpoint.update", endpoint, Value::Object(patch.clone()));
+    state.store.patch_endpoint(endpoint, patch, audit).await?;
+    state.dispatcher.wake(&[endpoint]);
+    show(&state, endpoint).await
+}
+
+/// `POST /api/endpoints/{id}/pause/`: holds the backlog; what is in flight ends.
+pub async fn pause(auth: Allowed<Operate>, state: State, id: web::Path<u32>) -> Result<HttpResponse, ApiError> {
+    let stored = find(&state, EndpointId(*id))?;
+    // A second pause keeps who paused first, and since when.
+    if !matches!(stored.control, Control::Paused { .. }) {
+        let control = Control::Paused { by: auth.token.name.clone(), since: clock::now() };
+        order(&state, stored.endpoint.id, control).await?;
+    }
+    state.store.audit(audit(&auth.token, "endpoint.pause", stored.endpoint.id, Value::Null)).await?;
+    show(&state, stored.endpoint.id).await
+}
+
+/// `POST /api/endpoints/{id}/resume/`: also closes the breaker now.
+pub async fn resume(auth: Allowed<Operate>, state: State, id: web::Path<u32>) -> Result<HttpResponse, ApiError> {
+    let endpoint = find(&state, EndpointId(*id))?.endpoint.id;
+    order(&state, endpoint, Control::Active).await?;
+    state.store.audit(audit(&auth.token, "endpoint.resume", endpoint, Value::Null)).await?;
+    show(&state, endpoint).await
+}
+
+async fn order(state: &State, endpoint: EndpointId, control: Control) -> Result<(), ApiError> {
+    state.store.set_control(endpoint, control).await?;
+    state.dispatcher.wake(&[endpoint]);
+    Ok(())
+}
+
+fn find(state: &State, id: EndpointId) -> Result<Arc<StoredEndpoint>, ApiError> {
+    let set = state.store.definitions();
+    let found = set.endpoints.iter().find(|e| e.endpoint.id == id).cloned();
+    found.ok_or_else(|| ApiError::not_found(format!("endpoint {id} does not exist")))
+}
+
+async fn show(state: &State, id: EndpointId) -> Result<HttpResponse, ApiError> {
+    let stored = find(state, id)?;
+    let inspection = state.dispatcher.inspect(id).await;
+    Ok(HttpResponse::Ok().json(view(state, &state.store.definitions(), &stored, inspection)))
+}
+
+fn webhooks_of(set: &DefinitionSet, endpoint: EndpointId) -> Vec<WebhookId> {
+    set.webhooks.iter().filter(|w| w.endpoint == endpoint).map(|w| w.id).collect()
+}
+
+fn view(state: &State, set: &DefinitionSet, stored: &StoredEndpoint, live: Inspection) -> EndpointView {
+    let endpoint = &stored.endpoint;
+    let counts = state.store.endpoint_counts(endpoint.id);
+    let (paused_by, paused_since) = match &stored.control {
+        Control::Active => (None, None),
+        Control::Paused { by, since } => (Some(by.clone()), Some(*since)),
+        Control::Quarantined { since } => (None, Some(*since)),
+    };
+    EndpointView {
+        id: endpoint.id,
+        url: endpoint.url.clone(),
+        origin: endpoint.origin.0.clone(),
+        webhook_ids: webhooks_of(set, endpoint.id),
+        state: live.activity,
+        paused_by,
+        paused_since,
+        pending: counts.pending,
+        in_flight: counts.in_flight,
+        retrying: counts.retrying,
+        failed: counts.failed,
+        delivered: counts.delivered,
+        oldest_pending_at: counts.oldest_pending_at,
+        next_attempt_at: counts.next_attempt_at,
+        waiting_for: live.blocked_by.map(|w| Blocked { reason: w.reason, until: w.until }),
+        breaker: stored.live.breaker,
+        consecutive_failures: live.consecutive_failures,
+        last_success_at: live.last_success_at,
+        last_error: live.last_error,
+        rate: live.rate,
+        latency_ms: live.latency_ms.map(|[p50, p95, p99]| Latency { p50, p95, p99 }),
+        policy: to_json(&live.policy),
+        policy_origin: live.policy.origins,
+    }
+}
+
+fn audit(token: &AuthToken, action: &'static str, endpoint: EndpointId, detail: Value) -> NewAudit {
+    NewAudit { actor: token.name.clone(), action, target: format!("endpoint {endpoint}"), detail }
+}

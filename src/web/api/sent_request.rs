@@ -1,0 +1,92 @@
+//! The request of a delivery, rendered again from its event and the revision of the webhook that the last attempt used.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::delivery_view::Headers;
+use crate::config::NetboxVersion;
+use crate::domain::event::Event;
+use crate::domain::time::Timestamp;
+use crate::domain::webhook::{Signing, WebhookSpec};
+use crate::render;
+use crate::signing::{hook_signature, standard_signature};
+use crate::store::StoreError;
+use crate::store::archive::{AttemptRow, DeliveryRow};
+use crate::web::AppState;
+use crate::web::secrets::masked_value;
+
+/// NetBox's body when neither the configuration nor NetBox says which.
+const DEFAULT_VERSION: NetboxVersion = NetboxVersion(4, 4);
+
+/// A request as it was sent; credentials in headers are masked.
+#[derive(Debug, Serialize)]
+pub struct SentRequest {
+    method: &'static str,
+    url: String,
+    headers: Headers,
+    body: String,
+}
+
+/// The request of the last attempt, or what the first one would be.
+///
+/// # Errors
+/// The store could not be read. A revision that is no longer kept, or cannot be rendered, is `None`.
+pub async fn sent_request(
+    state: &AppState,
+    row: &DeliveryRow,
+    event: &Event,
+    last: Option<&AttemptRow>,
+) -> Result<Option<SentRequest>, StoreError> {
+    let webhook = state.store.definitions().webhooks.iter().find(|w| w.id == row.webhook).cloned();
+    let spec: Option<Arc<WebhookSpec>> = match (last, &webhook) {
+        (Some(last), Some(webhook)) if webhook.revision == last.attempt.revision => Some(webhook.spec.clone()),
+        (Some(last), _) => state.store.webhook_revision(row.webhook, last.attempt.revision).await?.map(Arc::new),
+        (None, webhook) => webhook.as_ref().map(|w| w.spec.clone()),
+    };
+    let url = match (last, &webhook) {
+        (Some(last), _) => last.attempt.url.to_string(),
+        (None, Some(webhook)) => webhook.url.url.to_string(),
+        (None, None) => return Ok(None),
+    };
+    let version = state.config().netbox.version.unwrap_or(DEFAULT_VERSION);
+    let number = last.map_or(1, |last| last.number);
+    let at = last.map_or_else(crate::clock::now, |last| last.attempt.started_at);
+    Ok(spec.and_then(|spec| rendered(&spec, event, version, url, &Sending { row, number, at })))
+}
+
+/// What one attempt adds to the definition.
+struct Sending<'a> {
+    row: &'a DeliveryRow,
+    number: u32,
+    at: Timestamp,
+}
+
+fn rendered(
+    spec: &WebhookSpec,
+    event: &Event,
+    version: NetboxVersion,
+    url: String,
+    sending: &Sending<'_>,
+) -> Option<SentRequest> {
+    let body = render::body(spec, render::Source { event, folded_from: None, version }).ok()?;
+    let id = sending.row.public_id.to_string();
+    let mut headers = render::headers(spec).ok()?;
+    let mut add = |name: &str, value: String| headers.push((name.to_owned(), value));
+    add("User-Agent", concat!("netbox-webhookd/", env!("CARGO_PKG_VERSION")).to_owned());
+    add("webhook-id", id.clone());
+    add("webhook-timestamp", sending.at.as_secs().to_string());
+    add("X-Webhook-Attempt", sending.number.to_string());
+    if !spec.secret.is_empty() {
+        add("X-Hook-Signature", hook_signature(&spec.secret, &body));
+        if spec.signing == Signing::Standard {
+            add("webhook-signature", standard_signature(&spec.secret, &id, sending.at, &body));
+        }
+    }
+    let shown = headers.into_iter().map(|(name, value)| {
+        let value = masked_value(&name, &value).to_owned();
+        (name, value)
+    });
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Some(SentRequest { method: spec.http_method.as_str(), url, headers: Headers::new(shown), body })
+}

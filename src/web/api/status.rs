@@ -1,0 +1,90 @@
+//! The service at a glance: `/api/status/`.
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpResponse;
+use serde::Serialize;
+
+use crate::clock;
+use crate::domain::delivery::DeliveryState;
+use crate::domain::time::Timestamp;
+use crate::store::Health;
+use crate::web::State;
+use crate::web::auth::{Allowed, Read};
+use crate::web::error::ApiError;
+
+#[derive(Serialize)]
+struct Status {
+    version: &'static str,
+    started_at: Timestamp,
+    uptime_seconds: u64,
+    /// `webhooks.enabled`.
+    enabled: bool,
+    store: StoreView,
+    events: u64,
+    /// Deliveries by state, all states named.
+    deliveries: BTreeMap<&'static str, u64>,
+    webhooks: usize,
+    endpoints: usize,
+    /// Events in and deliveries out per second, over the last minute.
+    intake_rate: f64,
+    delivery_rate: f64,
+    oldest_pending_at: Option<Timestamp>,
+    /// Age of the oldest undelivered delivery; 0 when there is none.
+    backlog_age_seconds: f64,
+    nodes: [Node; 1],
+}
+
+#[derive(Serialize)]
+struct StoreView {
+    backend: &'static str,
+    health: &'static str,
+    detail: Option<String>,
+    size_bytes: u64,
+}
+
+/// One process; several come with the Redis store.
+#[derive(Serialize)]
+struct Node {
+    id: u32,
+    version: &'static str,
+    state: &'static str,
+    started_at: Timestamp,
+}
+
+/// `GET /api/status/`
+pub async fn show(_auth: Allowed<Read>, state: State) -> Result<HttpResponse, ApiError> {
+    let now = clock::now();
+    let counts = state.store.counts();
+    let definitions = state.store.definitions();
+    let (intake_rate, delivery_rate) = state.rates_at(now);
+    let uptime = clock::uptime();
+    let (version, started_at) = (env!("CARGO_PKG_VERSION"), now - uptime);
+    let number = |state: DeliveryState| counts.by_state.get(&state).copied().unwrap_or(0);
+    let body = Status {
+        version,
+        started_at,
+        uptime_seconds: uptime.as_secs(),
+        enabled: state.config().webhooks.enabled,
+        store: store(&state),
+        events: counts.events,
+        deliveries: DeliveryState::ALL.into_iter().map(|s| (s.as_str(), number(s))).collect(),
+        webhooks: definitions.webhooks.len(),
+        endpoints: definitions.endpoints.len(),
+        intake_rate,
+        delivery_rate,
+        oldest_pending_at: counts.oldest_pending_at,
+        backlog_age_seconds: counts.oldest_pending_at.map_or(0.0, |at| now.since(at).as_secs_f64()),
+        nodes: [Node { id: 0, version, state: "active", started_at }],
+    };
+    Ok(HttpResponse::Ok().json(body))
+}
+
+fn store(state: &State) -> StoreView {
+    let (health, detail) = match state.store.health() {
+        Health::Ok => ("ok", None),
+        Health::Full(reason) => ("full", Some(reason)),
+        Health::Failed(reason) => ("failed", Some(reason)),
+    };
+    StoreView { backend: "embedded", health, detail, size_bytes: state.store.size_bytes() }
+}

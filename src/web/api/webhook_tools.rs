@@ -1,0 +1,122 @@
+//! Trying webhooks out: `/api/webhooks/{id}/test/` and `/api/webhooks/match/`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{HttpResponse, web};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::json;
+
+use super::delivery_view::AttemptView;
+use super::webhooks::find;
+use crate::clock;
+use crate::domain::event::{Event, EventType};
+use crate::domain::ids::{EndpointId, PublicId, WebhookId};
+use crate::domain::webhook::Webhook;
+use crate::store::Planned;
+use crate::store::admin::NewAudit;
+use crate::web::State;
+use crate::web::auth::{Allowed, Operate, Read};
+use crate::web::body::JsonText;
+use crate::web::error::ApiError;
+
+/// When to try again while the node sends as much as it may.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
+
+#[derive(Serialize)]
+struct Tested {
+    /// Of the delivery it is kept as.
+    delivery_id: PublicId,
+    delivered: bool,
+    #[serde(flatten)]
+    attempt: AttemptView,
+}
+
+/// `POST /api/webhooks/{id}/test/`: sends now, beside queue, rate and breaker. The body is the event to send; without
+/// one, a sample of the webhook's first model and event type.
+pub async fn test(
+    auth: Allowed<Operate>,
+    state: State,
+    id: web::Path<u32>,
+    body: JsonText,
+) -> Result<HttpResponse, ApiError> {
+    let webhook = find(&state, WebhookId(*id))?;
+    let given = body.0.as_ref().trim_ascii();
+    let text = if given.is_empty() || given == b"{}" { sample(&webhook) } else { body.0 };
+    let event = Arc::new(parse(&state, text)?);
+    let Some(attempt) = state.dispatcher.send_now(webhook.id, event.clone()).await else {
+        return Err(ApiError::unavailable("too many requests are in flight (delivery.max_in_flight)", BUSY_RETRY));
+    };
+    let planned = Planned { webhook: webhook.id, endpoint: webhook.endpoint };
+    let (_, delivery_id) = state.store.record_test(event, planned, attempt.clone()).await?;
+    let audit = NewAudit {
+        actor: auth.token.name.clone(),
+        action: "webhook.test",
+        target: format!("webhook {}", webhook.id),
+        detail: json!({ "delivery": delivery_id }),
+    };
+    state.store.audit(audit).await?;
+    let delivered = attempt.succeeded();
+    Ok(HttpResponse::Ok().json(Tested { delivery_id, delivered, attempt: AttemptView::new(1, attempt) }))
+}
+
+#[derive(Serialize)]
+struct MatchView {
+    webhook_id: WebhookId,
+    name: String,
+    endpoint_id: Option<EndpointId>,
+    matched: bool,
+    reason: Option<String>,
+}
+
+/// `POST /api/webhooks/match/`: which webhooks the event in the body would reach, and why not the others.
+pub async fn matches(_auth: Allowed<Read>, state: State, body: JsonText) -> Result<HttpResponse, ApiError> {
+    let event = parse(&state, body.0)?;
+    let catalog = state.dispatcher.catalog();
+    let show = |e: crate::catalog::Explanation| {
+        let webhook = catalog.webhook(e.webhook);
+        MatchView {
+            webhook_id: e.webhook,
+            name: webhook.map(|w| w.spec.name.clone()).unwrap_or_default(),
+            endpoint_id: webhook.map(|w| w.endpoint),
+            matched: e.matched,
+            reason: e.reason,
+        }
+    };
+    let results: Vec<_> = catalog.explain(&event).into_iter().map(show).collect();
+    let matched = results.iter().filter(|r| r.matched).count();
+    Ok(HttpResponse::Ok().json(json!({
+        "event": event.event_type, "model": &*event.model.label, "matched": matched, "results": results,
+    })))
+}
+
+fn parse(state: &State, text: Bytes) -> Result<Event, ApiError> {
+    if text.trim_ascii().is_empty() {
+        return Err(ApiError::bad_request("the body must be an event: {\"event\": …, \"model\": …, \"data\": {…}}"));
+    }
+    Event::parse(text, &state.models(), clock::now()).map_err(|e| ApiError::bad_request(e.to_string()))
+}
+
+/// An event the webhook wants, about an object that does not exist.
+fn sample(webhook: &Webhook) -> Bytes {
+    let wanted = EventType::ALL.into_iter().find(|t| webhook.spec.wants(*t)).unwrap_or(EventType::Created);
+    let model = webhook.spec.models.first().map_or("dcim.site", String::as_str);
+    let data = json!({ "id": 0, "name": "netbox-webhookd test", "display": "netbox-webhookd test" });
+    let (prechange, postchange) = match wanted {
+        EventType::Created => (None, Some(&data)),
+        EventType::Updated => (Some(&data), Some(&data)),
+        EventType::Deleted => (Some(&data), None),
+        EventType::JobStarted | EventType::JobEnded => (None, None),
+    };
+    let event = json!({
+        "event": wanted,
+        "timestamp": clock::now(),
+        "model": model,
+        "username": "netbox-webhookd",
+        "request_id": null,
+        "data": data,
+        "snapshots": { "prechange": prechange, "postchange": postchange },
+    });
+    event.to_string().into()
+}

@@ -1,0 +1,232 @@
+//! Query strings and the pages of lists.
+
+use actix_web::HttpRequest;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+
+use super::error::ApiError;
+use crate::store::archive::{Listed, Page};
+
+/// Rows of a page when the request does not say.
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 1_000;
+/// First byte of a cursor; another layout gets another number.
+const CURSOR_VERSION: u8 = 1;
+
+/// The parameters of a query string that nobody has taken yet. What is left at the end is unknown.
+#[derive(Debug)]
+pub struct Query {
+    pairs: Vec<(String, String)>,
+}
+
+impl Query {
+    pub fn of(req: &HttpRequest) -> Self {
+        Self::parse(req.query_string())
+    }
+
+    /// Empty values count as not given, as in NetBox.
+    pub fn parse(text: &str) -> Self {
+        let pairs = form_urlencoded::parse(text.as_bytes()).into_owned().filter(|(_, value)| !value.is_empty());
+        Self { pairs: pairs.collect() }
+    }
+
+    /// All values of a parameter.
+    pub fn take_all(&mut self, name: &str) -> Vec<String> {
+        self.pairs.extract_if(.., |(key, _)| key == name).map(|(_, value)| value).collect()
+    }
+
+    /// The value of a parameter that may be given once.
+    pub fn take(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+        let mut values = self.take_all(name);
+        match values.len() {
+            0 | 1 => Ok(values.pop()),
+            n => Err(ApiError::field(name, format!("is given {n} times; give it once"))),
+        }
+    }
+
+    /// Takes a yes-or-no parameter.
+    pub fn take_bool(&mut self, name: &str) -> Result<Option<bool>, ApiError> {
+        match self.take(name)?.as_deref() {
+            None => Ok(None),
+            Some("true" | "True" | "1") => Ok(Some(true)),
+            Some("false" | "False" | "0") => Ok(Some(false)),
+            Some(other) => Err(ApiError::field(name, format!("\"{other}\" is neither true nor false"))),
+        }
+    }
+
+    /// Takes an id.
+    pub fn take_number(&mut self, name: &str) -> Result<Option<u32>, ApiError> {
+        let Some(text) = self.take(name)? else { return Ok(None) };
+        let problem = |_| ApiError::field(name, format!("\"{text}\" is not an id; give a whole number"));
+        text.parse().map(Some).map_err(problem)
+    }
+
+    /// Takes `limit` and `cursor`.
+    pub fn take_page(&mut self) -> Result<Page, ApiError> {
+        let limit =
+            match self.take("limit")? {
+                None => DEFAULT_LIMIT,
+                Some(text) => text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
+                    ApiError::field("limit", format!("\"{text}\" is not a number from 1 to {MAX_LIMIT}"))
+                })?,
+            };
+        let before = match self.take("cursor")? {
+            None => None,
+            Some(text) => Some(decode_cursor(&text).ok_or_else(|| {
+                ApiError::field("cursor", "is not one of ours; follow the \"next\" URL of an answer as it is")
+            })?),
+        };
+        Ok(Page { before, limit })
+    }
+
+    /// # Errors
+    /// Names the parameters that nobody took.
+    pub fn finish(self) -> Result<(), ApiError> {
+        if self.pairs.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::fields(
+            self.pairs.into_iter().map(|(name, _)| (name, vec!["is not a parameter of this URL".to_owned()])).collect(),
+        ))
+    }
+
+    /// What is left, for readers that know names of their own.
+    pub fn into_pairs(self) -> Vec<(String, String)> {
+        self.pairs
+    }
+}
+
+/// A list as NetBox answers it.
+#[derive(Debug, Serialize)]
+pub struct ListBody<T> {
+    /// Exact, or `null` where counting would mean reading everything.
+    pub count: Option<u64>,
+    pub next: Option<String>,
+    pub previous: Option<String>,
+    pub results: Vec<T>,
+}
+
+impl<T> ListBody<T> {
+    /// `url` is the list's own URL without a query.
+    pub fn new<R>(listed: Listed<R>, links: &Links, show: impl FnMut(R) -> T) -> Self {
+        Self {
+            count: listed.count,
+            next: listed.next.map(|before| links.page(Some(before))),
+            previous: links.continued.then(|| links.page(None)),
+            results: listed.rows.into_iter().map(show).collect(),
+        }
+    }
+}
+
+/// What the links of a list are made of.
+#[derive(Debug)]
+pub struct Links {
+    /// Without a query.
+    url: String,
+    /// Everything but the cursor.
+    query: Vec<(String, String)>,
+    /// The page shown is not the first.
+    continued: bool,
+}
+
+impl Links {
+    /// `url`: the absolute URL of the list, without a query.
+    pub fn new(url: String, query: &str) -> Self {
+        let (cursor, query) =
+            form_urlencoded::parse(query.as_bytes()).into_owned().partition::<Vec<_>, _>(|(key, _)| key == "cursor");
+        Self { url, query, continued: cursor.iter().any(|(_, value)| !value.is_empty()) }
+    }
+
+    /// There is no way back but to the start: the first page is "previous".
+    fn page(&self, before: Option<i64>) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&self.query);
+        if let Some(before) = before {
+            query.append_pair("cursor", &encode_cursor(before));
+        }
+        let query = query.finish();
+        if query.is_empty() { self.url.clone() } else { format!("{}?{query}", self.url) }
+    }
+}
+
+/// One page of a list held in memory whose rows are in rising order of id; the cursor is the last id shown.
+pub fn page_of<T>(rows: Vec<T>, page: Page, id: impl Fn(&T) -> i64) -> Listed<T> {
+    let count = Some(rows.len() as u64);
+    let mut rest = rows.into_iter().filter(|row| page.before.is_none_or(|last| id(row) > last)).peekable();
+    let rows: Vec<T> = rest.by_ref().take(page.limit).collect();
+    let next = rest.peek().and_then(|_| rows.last()).map(&id);
+    Listed { rows, next, count }
+}
+
+fn encode_cursor(before: i64) -> String {
+    let mut bytes = vec![CURSOR_VERSION];
+    bytes.extend_from_slice(&before.to_be_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn decode_cursor(text: &str) -> Option<i64> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let (&CURSOR_VERSION, number) = bytes.split_first()? else { return None };
+    Some(i64::from_be_bytes(number.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_gives_back_what_it_holds() {
+        for n in [0, 1, -1, i64::MAX, i64::MIN] {
+            assert_eq!(decode_cursor(&encode_cursor(n)), Some(n));
+        }
+        for bad in ["", "x", "AAAA", "AQ", "!!!!"] {
+            assert_eq!(decode_cursor(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn limits_are_bounded_and_named() {
+        assert_eq!(Query::parse("").take_page().expect("defaults"), Page { before: None, limit: 50 });
+        assert_eq!(Query::parse("limit=1000").take_page().expect("the most").limit, 1000);
+        for bad in ["limit=0", "limit=1001", "limit=x", "limit=-1", "limit=5&limit=6", "cursor=nonsense"] {
+            let error = Query::parse(bad).take_page().expect_err(bad);
+            assert!(error.to_string().contains(bad.split('=').next().expect("a name")), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_refused_by_name() {
+        let mut query = Query::parse("limit=5&colour=red&empty=");
+        query.take_page().expect("a page");
+        assert!(query.finish().expect_err("colour is unknown").to_string().contains("colour"));
+    }
+
+    #[test]
+    fn links_keep_the_filters_and_lead_back_to_the_start() {
+        let links = Links::new("http://h/api/x/".into(), "status=failed&cursor=AQAAAAAAAAAB&q=a%20b");
+        let listed = Listed { rows: vec![1], next: Some(7), count: None };
+        let body = ListBody::new(listed, &links, |n| n);
+        assert_eq!(body.previous.as_deref(), Some("http://h/api/x/?status=failed&q=a+b"));
+        let next = body.next.expect("a next page");
+        let mut query = Query::parse(next.split_once('?').expect("a query").1);
+        assert_eq!(query.take_page().expect("a page").before, Some(7));
+    }
+
+    #[test]
+    fn paging_in_memory_shows_every_row_once() {
+        let rows: Vec<i64> = (1..=7).collect();
+        let mut seen = Vec::new();
+        let mut before = None;
+        loop {
+            let listed = page_of(rows.clone(), Page { before, limit: 3 }, |n| *n);
+            assert_eq!(listed.count, Some(7));
+            seen.extend(listed.rows);
+            before = listed.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, rows);
+    }
+}
