@@ -17,7 +17,7 @@ const ENDPOINTS: usize = 10;
 /// Events per request while the backlog is made.
 const BATCH: u64 = 50;
 
-pub fn run(mode: Mode) -> anyhow::Result<Value> {
+pub fn run(mode: &Mode) -> anyhow::Result<Value> {
     let backlog: u64 = if mode.short { 50_000 } else { 1_000_000 };
     let one_object: u64 = if mode.short { 10_000 } else { 100_000 };
     let mut failures = Vec::new();

@@ -17,7 +17,7 @@ const EVENTS_PER_SECOND: u64 = 1_000;
 /// Ports that the endpoints are spread over.
 const ORIGINS: usize = 100;
 
-pub fn run(mode: Mode) -> anyhow::Result<Value> {
+pub fn run(mode: &Mode) -> anyhow::Result<Value> {
     let (sizes, seconds): (&[usize], u64) =
         if mode.short { (&[10, 10_000], 4) } else { (&[10, 100, 1_000, 10_000], 30) };
     let mut failures = Vec::new();

@@ -18,7 +18,7 @@ const EVENTS_PER_SECOND: f64 = 200.0;
 /// Short enough that hanging requests end, and are tried again, within the run.
 const CONFIG: &str = "[delivery]\ntimeout = \"2s\"\nconnect_timeout = \"1s\"\nbackoff_initial = \"100ms\"\n";
 
-pub fn run(mode: Mode) -> anyhow::Result<Value> {
+pub fn run(mode: &Mode) -> anyhow::Result<Value> {
     let seconds = if mode.short { 5 } else { 30 };
     let good = one(seconds, false);
     let bad = one(seconds, true);

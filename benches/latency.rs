@@ -14,7 +14,7 @@ use super::support::now;
 const ENDPOINTS: usize = 10;
 const EVENTS_PER_SECOND: f64 = 50.0;
 
-pub fn run(mode: Mode) -> anyhow::Result<Value> {
+pub fn run(mode: &Mode) -> anyhow::Result<Value> {
     let seconds = if mode.short { 4 } else { 60 };
     let disk = fsync()?;
     let receiver = Receiver::start(ENDPOINTS, ENDPOINTS);

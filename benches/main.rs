@@ -2,8 +2,10 @@
 //!
 //! `cargo bench --bench end_to_end -- [throughput|latency|endpoints|backlog|isolation|startup]… [--short]`
 //!
-//! Without a name all of them run. `yardsticks` runs those of `throughput` alone: is the machine itself in order? `--short` takes a few seconds each and fails when the throughput, as a ratio to the
-//! yardsticks of the same run, falls below half of `benches/baseline.json`; `--update` writes that file.
+//! Without a name all of them run. `yardsticks` runs those of `throughput` alone: is the machine itself in order?
+//! `--short` takes a few seconds each and fails when the throughput, as a ratio to the yardsticks of the same run, falls
+//! below half of `benches/baseline.json`; `--update` writes that file. `--case TEXT` runs only the cases of `throughput`
+//! whose name contains the text.
 //! See `docs/performance.md`.
 
 use std::process::ExitCode;
@@ -30,15 +32,17 @@ mod support;
 mod throughput;
 
 /// How a benchmark is to run.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Mode {
     /// A few seconds, for every change; else minutes, for figures to quote.
     short: bool,
     /// Write the ratios measured to `benches/baseline.json`.
     update: bool,
+    /// Part of the names of the cases to run; empty: all.
+    case: String,
 }
 
-type Benchmark = fn(Mode) -> anyhow::Result<Value>;
+type Benchmark = fn(&Mode) -> anyhow::Result<Value>;
 
 const YARDSTICKS: &str = "yardsticks";
 
@@ -72,8 +76,10 @@ fn main() -> ExitCode {
 fn run(arguments: &[String]) -> anyhow::Result<bool> {
     let mut mode = Mode::default();
     let mut chosen = Vec::new();
-    for argument in arguments {
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
         match argument.as_str() {
+            "--case" => mode.case = arguments.next().cloned().unwrap_or_default(),
             "--short" => mode.short = true,
             "--update" => mode.update = true,
             // Given by cargo.
@@ -92,7 +98,7 @@ fn run(arguments: &[String]) -> anyhow::Result<bool> {
         eprintln!("{name} …");
         let began = support::now();
         // One that cannot run takes nothing from the others.
-        let mut result = match std::panic::catch_unwind(|| benchmark(mode)) {
+        let mut result = match std::panic::catch_unwind(|| benchmark(&mode)) {
             Ok(Ok(result)) => result,
             Ok(Err(error)) => json!({"failures": [format!("{error:#}")]}),
             Err(_) => json!({"failures": ["it panicked, see standard error"]}),

@@ -11,7 +11,7 @@ use super::child::binary_sizes;
 use super::histogram::Histogram;
 use super::support::{Options, TestServer, now, try_until};
 
-pub fn run(mode: Mode) -> anyhow::Result<Value> {
+pub fn run(mode: &Mode) -> anyhow::Result<Value> {
     let starts = if mode.short { 5 } else { 30 };
     let times = Histogram::default();
     for _ in 0..starts {
