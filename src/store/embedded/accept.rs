@@ -8,9 +8,10 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::body::{self, Body};
+use super::counts::{Deltas, EVENTS};
 use super::idempotency::{Memory, Seen};
 use super::ledger::{Entry, RESIDENT_MAX, RESIDENT_MAX_CROWDED};
-use super::ops::{Deltas, EVENTS, Op, set_meta};
+use super::ops::{Ended, Op, set_meta};
 use super::plan;
 use super::shared::Shared;
 use crate::domain::delivery::DeliveryState;
@@ -276,13 +277,8 @@ fn enter(shared: &Arc<Shared>, planned: Planned, entry: Entry, bound: usize, now
         shared.backlog_change(-1);
         shared.count(planned.endpoint, planned.webhook, DeliveryState::Superseded, 1);
         shared.push(Op::Open { endpoint: planned.endpoint, entry: folded.survivor });
-        shared.push(Op::Final {
-            endpoint: planned.endpoint,
-            entry: folded.older,
-            state: DeliveryState::Superseded,
-            at: now,
-            successor: Some(survivor),
-        });
+        let ended = Ended::of(planned.endpoint, &folded.older, DeliveryState::Superseded, now);
+        shared.push(Op::Final(Box::new(Ended { successor: Some(survivor), ..ended })));
     }
 }
 

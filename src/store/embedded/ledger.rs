@@ -15,9 +15,10 @@
 //! Rewinding the cursor is therefore always safe, and is how everything irregular is done (manual retry, an enabled
 //! webhook, a changed order): rows are looked at again, residents are skipped.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashSet};
 use smallvec::SmallVec;
 
 use super::body::Body;
@@ -121,8 +122,8 @@ impl Ledger {
         Self {
             endpoint,
             policy: OrderingPolicy { ordering: Ordering::Object, coalesce: false },
-            entries: HashMap::new(),
-            lanes: HashMap::new(),
+            entries: HashMap::default(),
+            lanes: HashMap::default(),
             fresh: BTreeSet::new(),
             retries: BTreeSet::new(),
             active,

@@ -32,6 +32,7 @@ mod beside;
 mod body;
 mod bulk;
 mod checkpoint;
+mod counts;
 mod definitions;
 mod filter;
 mod idempotency;

@@ -1,10 +1,9 @@
 //! What is applied in memory and goes to disk with the next commit. Every operation may be applied twice: after a
 //! failed commit it is.
 
-use std::collections::HashMap;
-
 use rusqlite::{Connection, params};
 
+use super::counts::Deltas;
 use super::ledger::Entry;
 use crate::domain::attempt::{Attempt, ErrorKind, Outcome};
 use crate::domain::delivery::DeliveryState;
@@ -26,14 +25,8 @@ pub enum Op {
         entry: Entry,
     },
     /// A delivery that has ended.
-    Final {
-        endpoint: EndpointId,
-        entry: Entry,
-        state: DeliveryState,
-        at: Timestamp,
-        successor: Option<DeliveryId>,
-    },
-    /// Attempt `number` of it, beside an `Open` or a `Final`.
+    Final(Box<Ended>),
+    /// Attempt `number` of it, beside an `Open`.
     Attempt {
         id: DeliveryId,
         number: u32,
@@ -59,19 +52,40 @@ pub enum Op {
     },
 }
 
-/// Changes of the kept counters in one transaction.
-pub type Deltas = HashMap<(EndpointId, WebhookId, i64), i64>;
+/// A delivery that has ended, as its row says it.
+#[derive(Debug)]
+pub struct Ended {
+    pub endpoint: EndpointId,
+    pub id: DeliveryId,
+    pub webhook: WebhookId,
+    /// Recorded attempts in all.
+    pub attempts: u32,
+    pub state: DeliveryState,
+    pub at: Timestamp,
+    /// What it was folded into.
+    pub successor: Option<DeliveryId>,
+    /// The attempt that ended it.
+    pub last: Option<Attempt>,
+}
 
-/// The counter of stored events.
-pub const EVENTS: (EndpointId, WebhookId, i64) = (EndpointId(0), WebhookId(0), 100);
+impl Ended {
+    /// Without a last attempt or a successor.
+    pub fn of(endpoint: EndpointId, entry: &Entry, state: DeliveryState, at: Timestamp) -> Self {
+        let (id, webhook, attempts) = (entry.id, entry.webhook, entry.attempts);
+        Self { endpoint, id, webhook, attempts, state, at, successor: None, last: None }
+    }
+}
 
 impl Op {
     pub fn apply(&self, db: &Connection, deltas: &mut Deltas) -> rusqlite::Result<()> {
         match self {
             Self::Open { endpoint, entry } => open(db, *endpoint, entry),
-            Self::Final { endpoint, entry, state, at, successor } => {
-                *deltas.entry((*endpoint, entry.webhook, state.code())).or_default() += 1;
-                finish(db, *endpoint, entry, *state, *at, *successor)
+            Self::Final(ended) => {
+                *deltas.entry((ended.endpoint, ended.webhook, ended.state.code())).or_default() += 1;
+                match &ended.last {
+                    Some(last) => finish_with(db, ended, last),
+                    None => finish(db, ended),
+                }
             }
             Self::Attempt { id, number, attempt } => record(db, *id, *number, attempt),
             Self::Live { endpoint, live } => db
@@ -116,37 +130,71 @@ fn open(db: &Connection, endpoint: EndpointId, e: &Entry) -> rusqlite::Result<()
     .map(drop)
 }
 
-fn finish(
-    db: &Connection,
-    endpoint: EndpointId,
-    e: &Entry,
-    state: DeliveryState,
-    at: Timestamp,
-    successor: Option<DeliveryId>,
-) -> rusqlite::Result<()> {
+/// What its last attempt left in the row stays.
+fn finish(db: &Connection, e: &Ended) -> rusqlite::Result<()> {
     db.prepare_cached(
         "INSERT INTO delivery(id, endpoint, webhook, state, attempts, finished, successor)
          VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT(id) DO UPDATE SET state = ?4, attempts = ?5, finished = ?6, successor = ?7, due = NULL",
     )?
-    .execute(params![e.id.0, endpoint.0, e.webhook.0, state.code(), e.attempts, at.0, successor.map(|d| d.0)])
+    .execute(params![e.id.0, e.endpoint.0, e.webhook.0, e.state.code(), e.attempts, e.at.0, e.successor.map(|d| d.0)])
     .map(drop)
 }
 
+/// The same in one statement with what its last attempt says: this is what nearly every delivery costs.
+fn finish_with(db: &Connection, e: &Ended, a: &Attempt) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO delivery(id, endpoint, webhook, state, attempts, finished, successor, code, error, latency,
+           revision, excerpt)
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+         ON CONFLICT(id) DO UPDATE SET state = ?4, attempts = ?5, finished = ?6, successor = ?7, due = NULL, code = ?8,
+           error = ?9, latency = ?10, revision = ?11, excerpt = ?12",
+    )?
+    .execute(params![
+        e.id.0,
+        e.endpoint.0,
+        e.webhook.0,
+        e.state.code(),
+        e.attempts,
+        e.at.0,
+        e.successor.map(|d| d.0),
+        a.status(),
+        a.error_kind().map(|k| k as i64),
+        micros(a.timings.total),
+        a.revision,
+        brief_excerpt(a, e.attempts)
+    ])?;
+    if is_brief(a, e.attempts) { Ok(()) } else { keep_attempt(db, e.id, e.attempts, a) }
+}
+
+/// Attempt `number` of a delivery that has a row.
 fn record(db: &Connection, id: DeliveryId, number: u32, a: &Attempt) -> rusqlite::Result<()> {
-    let code = a.status();
-    let error = a.error_kind().map(|k| k as i64);
-    let latency = micros(a.timings.total);
-    let brief = number == 1 && a.succeeded();
-    let excerpt = brief.then(|| &a.response_excerpt[..a.response_excerpt.len().min(SHORT_EXCERPT)]);
-    let excerpt = excerpt.filter(|e| !e.is_empty());
     db.prepare_cached(
         "UPDATE delivery SET code = ?2, error = ?3, latency = ?4, revision = ?5, excerpt = ?6 WHERE id = ?1",
     )?
-    .execute(params![id.0, code, error, latency, a.revision, excerpt])?;
-    if brief {
-        return Ok(());
-    }
+    .execute(params![
+        id.0,
+        a.status(),
+        a.error_kind().map(|k| k as i64),
+        micros(a.timings.total),
+        a.revision,
+        brief_excerpt(a, number)
+    ])?;
+    if is_brief(a, number) { Ok(()) } else { keep_attempt(db, id, number, a) }
+}
+
+/// Of a success at the first attempt the row alone is enough.
+fn is_brief(a: &Attempt, number: u32) -> bool {
+    number == 1 && a.succeeded()
+}
+
+fn brief_excerpt(a: &Attempt, number: u32) -> Option<&[u8]> {
+    let excerpt = &a.response_excerpt[..a.response_excerpt.len().min(SHORT_EXCERPT)];
+    Some(excerpt).filter(|e| is_brief(a, number) && !e.is_empty())
+}
+
+fn keep_attempt(db: &Connection, id: DeliveryId, number: u32, a: &Attempt) -> rusqlite::Result<()> {
+    let (code, error) = (a.status(), a.error_kind().map(|k| k as i64));
     let retry_after = match a.outcome {
         Outcome::Answered { retry_after, .. } => retry_after.map(micros),
         _ => None,
@@ -193,16 +241,4 @@ pub fn set_meta(db: &Connection, key: &str, value: i64) -> rusqlite::Result<()> 
 pub fn meta(db: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {
     use rusqlite::OptionalExtension;
     db.prepare_cached("SELECT v FROM meta WHERE k = ?1")?.query_row([key], |r| r.get(0)).optional()
-}
-
-/// Writes the counters' changes; part of the transaction they describe.
-pub fn write_deltas(db: &Connection, deltas: &Deltas) -> rusqlite::Result<()> {
-    let mut upsert = db.prepare_cached(
-        "INSERT INTO counter(endpoint, webhook, state, n) VALUES(?1, ?2, ?3, ?4)
-         ON CONFLICT(endpoint, webhook, state) DO UPDATE SET n = n + ?4",
-    )?;
-    for ((endpoint, webhook, state), n) in deltas.iter().filter(|(_, n)| **n != 0) {
-        upsert.execute(params![endpoint.0, webhook.0, state, n])?;
-    }
-    Ok(())
 }

@@ -12,7 +12,7 @@ use super::accept::Prepared;
 use super::body::Body;
 use super::ledger::{Entry, Finished};
 use super::load::{any_entry, read_event};
-use super::ops::Op;
+use super::ops::{Ended, Op};
 use super::shared::Shared;
 use super::writer::{Command, Tx};
 use super::{beside, bulk, definitions};
@@ -273,12 +273,13 @@ fn record(shared: &Arc<Shared>, endpoint: EndpointId, done: Recorded) -> Result<
     let at = done.attempt.started_at + done.attempt.timings.total;
     if state == DeliveryState::Retrying {
         shared.push(Op::Open { endpoint, entry });
+        shared.push(Op::Attempt { id, number, attempt: Box::new(done.attempt) });
     } else {
         shared.count(endpoint, webhook, state, 1);
         shared.backlog_change(-1);
-        shared.push(Op::Final { endpoint, entry, state, at, successor: None });
+        let last = Some(done.attempt);
+        shared.push(Op::Final(Box::new(Ended { last, ..Ended::of(endpoint, &entry, state, at) })));
     }
-    shared.push(Op::Attempt { id, number, attempt: Box::new(done.attempt) });
     drop(ledger);
     if let Some(live) = done.live {
         shared.push_live(endpoint, live);
@@ -371,8 +372,8 @@ pub fn cancel(tx: &mut Tx<'_>, id: DeliveryId) -> Result<EndpointId, StoreError>
     drop(ledger);
     tx.shared.backlog_change(-1);
     tx.shared.count(endpoint, entry.webhook, DeliveryState::Canceled, 1);
-    let (at, state) = (tx.now, DeliveryState::Canceled);
-    tx.apply(Op::Final { endpoint, entry, state, at, successor: None }).map_err(|e| tx.error(e))?;
+    let ended = Ended::of(endpoint, &entry, DeliveryState::Canceled, tx.now);
+    tx.apply(Op::Final(Box::new(ended))).map_err(|e| tx.error(e))?;
     Ok(endpoint)
 }
 

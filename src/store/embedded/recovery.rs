@@ -1,17 +1,18 @@
 //! Opening: what the last process left is made whole.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use foldhash::HashSet;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::accept::Intake;
+use super::counts::{self, EVENTS};
 use super::definitions;
 use super::idempotency::Memory;
 use super::ledger::Entry;
-use super::ops::{EVENTS, meta};
+use super::ops::meta;
 use super::plan;
 use super::schema::{self, FILE};
 use super::shared::Shared;
@@ -56,6 +57,9 @@ pub fn restore(db: &Connection, shared: &Arc<Shared>, now: Timestamp) -> Result<
 }
 
 fn counters(db: &Connection, shared: &Shared) -> rusqlite::Result<()> {
+    let folding = db.unchecked_transaction()?;
+    counts::fold(&folding)?;
+    folding.commit()?;
     let mut rows = db.prepare("SELECT endpoint, webhook, state, n FROM counter")?;
     let mut rows = rows.query([])?;
     while let Some(r) = rows.next()? {
@@ -151,6 +155,7 @@ pub struct RecoverReport {
 const RECOUNT: &str = "
 DELETE FROM delivery WHERE NOT EXISTS (SELECT 1 FROM event WHERE seq = delivery.id >> 16);
 DELETE FROM counter;
+DELETE FROM counter_change;
 INSERT INTO counter SELECT endpoint, webhook, state, count(*) FROM delivery
   WHERE state >= 2 AND coalesce(flags, 0) & 1 = 0 GROUP BY endpoint, webhook, state;
 INSERT INTO counter SELECT 0, 0, 100, count(*) FROM event;

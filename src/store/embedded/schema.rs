@@ -41,6 +41,7 @@ CREATE INDEX idempotency_key ON idempotency(key);
 CREATE TABLE counter(
   endpoint INTEGER NOT NULL, webhook INTEGER NOT NULL, state INTEGER NOT NULL, n INTEGER NOT NULL,
   PRIMARY KEY(endpoint, webhook, state)) WITHOUT ROWID;
+CREATE TABLE counter_change(id INTEGER PRIMARY KEY, changes BLOB NOT NULL);
 CREATE TABLE endpoint(
   id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE, origin TEXT NOT NULL, control TEXT NOT NULL, live TEXT NOT NULL,
   patch TEXT NOT NULL);

@@ -4,12 +4,12 @@
 //! and a hop to another thread costs more than all of their work. Each lock is held for microseconds, never across an
 //! await or a disk access. Order of locks: ledger, then operations.
 
-use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
+use foldhash::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 use tokio::sync::oneshot;

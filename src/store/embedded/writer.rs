@@ -1,17 +1,18 @@
 //! The writer: one thread, one connection, one transaction for all that arrived while the last one committed.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use foldhash::HashMap;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::accept::{Intake, Prepared};
 use super::ballast::Ballast;
+use super::counts::{self, Deltas};
 use super::load;
-use super::ops::{Deltas, Op, write_deltas};
+use super::ops::Op;
 use super::schema::{self, FILE};
 use super::shared::Shared;
 use crate::clock;
@@ -28,6 +29,8 @@ const RELAXED_SYNC: Duration = Duration::from_millis(100);
 const COMMIT_EVENTS: usize = 512;
 /// How often deliveries that are still open get their rows.
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
+/// How often the counters' changes are added up.
+const FOLD_EVERY: Duration = Duration::from_secs(1);
 /// How often a failed store is opened again.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
 /// Commands that may wait for the writer; beyond it intake answers 503.
@@ -85,7 +88,7 @@ impl Tx<'_> {
 
     /// Applies again what was undone with a savepoint: memory has it all the same, and the counters' changes.
     pub fn replay(&mut self, mark: usize) -> rusqlite::Result<()> {
-        let mut counted_already = Deltas::new();
+        let mut counted_already = Deltas::default();
         self.ops.iter().skip(mark).try_for_each(|op| op.apply(self.db, &mut counted_already))
     }
 
@@ -120,7 +123,7 @@ impl Tx<'_> {
 
     /// Counts an event stored beside intake.
     pub fn apply_event_count(&mut self, change: i64) {
-        *self.deltas.entry(super::ops::EVENTS).or_default() += change;
+        *self.deltas.entry(counts::EVENTS).or_default() += change;
         let events = &self.shared.events;
         if change >= 0 {
             events.fetch_add(change as u64, std::sync::atomic::Ordering::Relaxed);
@@ -154,6 +157,7 @@ pub struct Writer {
     intake: Intake,
     ballast: Ballast,
     next_sweep: Timestamp,
+    next_fold: Timestamp,
     next_reopen: Timestamp,
     closing: bool,
 }
@@ -167,7 +171,17 @@ impl Writer {
         ballast: Ballast,
     ) -> Self {
         let zero = Timestamp(0);
-        Self { shared, commands, db: Some(db), intake, ballast, next_sweep: zero, next_reopen: zero, closing: false }
+        Self {
+            shared,
+            commands,
+            db: Some(db),
+            intake,
+            ballast,
+            next_sweep: zero,
+            next_fold: zero,
+            next_reopen: zero,
+            closing: false,
+        }
     }
 
     /// Runs until closed; what was applied by then is on disk.
@@ -236,13 +250,14 @@ impl Writer {
             now,
             endpoints_changed: false,
             ops: Vec::new(),
-            deltas: Deltas::new(),
-            live: HashMap::new(),
+            deltas: Deltas::default(),
+            live: HashMap::default(),
             intake: &mut self.intake,
         };
         let mut after: Vec<After> = Vec::new();
         let mut accepted = Vec::new();
-        let mut result = begin(&mut tx, sweep);
+        let fold = now >= self.next_fold;
+        let mut result = begin(&mut tx, sweep, fold);
         for command in batch {
             run(command, &mut tx, &mut result, &mut after, &mut accepted);
         }
@@ -256,6 +271,9 @@ impl Writer {
             self.failed(db, error, now);
         } else {
             self.db = Some(db);
+            if fold {
+                self.next_fold = now + FOLD_EVERY;
+            }
             self.committed(live, now, sweep);
         }
         for (prepared, reply) in accepted {
@@ -349,13 +367,16 @@ impl Writer {
 
 type Waiting = Vec<(Prepared, Reply<Result<Vec<Accepted>, AcceptError>>)>;
 
-fn begin(tx: &mut Tx<'_>, sweep: bool) -> rusqlite::Result<()> {
+fn begin(tx: &mut Tx<'_>, sweep: bool, fold: bool) -> rusqlite::Result<()> {
     let relaxed = tx.shared.config.relaxed;
     if relaxed {
         // Without fsync but for the sweep's commit, which takes all before it along.
         tx.db.execute_batch(if sweep { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" })?;
     }
     tx.db.execute_batch("BEGIN IMMEDIATE")?;
+    if fold {
+        counts::fold(tx.db)?;
+    }
     tx.drain()?;
     if sweep && relaxed {
         super::ops::set_meta(tx.db, "synced", tx.now.0)?;
@@ -402,12 +423,12 @@ fn run(
 }
 
 fn commit(tx: &Tx<'_>) -> rusqlite::Result<()> {
-    write_deltas(tx.db, &tx.deltas)?;
-    let events = tx.deltas.contains_key(&super::ops::EVENTS);
+    counts::log(tx.db, &tx.deltas)?;
+    let events = tx.deltas.contains_key(&counts::EVENTS);
     if events {
         crate::crash::point("before_commit");
     }
-    if tx.ops.iter().any(|op| matches!(op, Op::Attempt { .. })) {
+    if tx.ops.iter().any(|op| matches!(op, Op::Attempt { .. } | Op::Final(_))) {
         crate::crash::point("before_record_commit");
     }
     tx.db.execute_batch("COMMIT")?;

@@ -1,7 +1,9 @@
 //! The part of a ledger whose deliveries lie on disk.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
 
 use super::{Entry, LANE_MAX, Ledger, RETRIES_MAX};
 use crate::domain::ids::{DeliveryId, EndpointId, WebhookId};
@@ -211,7 +213,7 @@ impl Ledger {
         if deep.touched.is_some() {
             return None;
         }
-        deep.touched = Some(HashSet::new());
+        deep.touched = Some(HashSet::default());
         let due = deep.evicted_by_due.iter().take_while(|(due, _)| *due <= now).map(|(_, key)| *key);
         let lanes = deep.wanted.iter().copied().chain(due).take(LANES_PER_LOAD).collect();
         let scan_rows = if room && !deep.exhausted { SCAN_ROWS } else { 0 };
