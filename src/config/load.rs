@@ -1,5 +1,6 @@
 //! Finding, reading and checking the configuration.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::document::Document;
@@ -95,15 +96,17 @@ fn find_file(explicit: Option<&Path>, env: &[(String, String)]) -> Option<PathBu
 /// Only their shape is checked here; the catalog knows what a definition may say.
 fn file_webhooks(tables: Vec<(usize, serde_json::Value)>, problems: &mut Vec<Problem>) -> Vec<FileWebhook> {
     let mut webhooks: Vec<FileWebhook> = Vec::with_capacity(tables.len());
+    let mut named: HashMap<String, usize> = HashMap::with_capacity(tables.len());
     for (line, value) in tables {
         let name = value.get("name").and_then(serde_json::Value::as_str).unwrap_or_default();
         if name.is_empty() {
             let message = "every [[webhook]] needs a name, a text in quotes that no other has".to_owned();
             problems.push(Problem::new(Place::Line(line), "webhook.name", message));
-        } else if let Some(first) = webhooks.iter().find(|w| w.value["name"] == name) {
-            let message = format!("\"{name}\" is already the name of the [[webhook]] in line {}", first.line);
+        } else if let Some(first) = named.get(name) {
+            let message = format!("\"{name}\" is already the name of the [[webhook]] in line {first}");
             problems.push(Problem::new(Place::Line(line), "webhook.name", message));
         }
+        named.entry(name.to_owned()).or_insert(line);
         webhooks.push(FileWebhook { line, value });
     }
     webhooks

@@ -94,6 +94,15 @@ pub struct Finished {
     pub successor: Option<Head>,
 }
 
+/// What must keep its order among itself.
+fn lane_key(policy: OrderingPolicy, entry: &Entry) -> u64 {
+    match policy.ordering {
+        Ordering::Object => entry.object_key,
+        Ordering::Endpoint => 0,
+        Ordering::None => entry.id.0 as u64,
+    }
+}
+
 #[derive(Debug)]
 pub struct Ledger {
     pub endpoint: EndpointId,
@@ -137,11 +146,7 @@ impl Ledger {
     }
 
     fn lane_key(&self, entry: &Entry) -> u64 {
-        match self.policy.ordering {
-            Ordering::Object => entry.object_key,
-            Ordering::Endpoint => 0,
-            Ordering::None => entry.id.0 as u64,
-        }
+        lane_key(self.policy, entry)
     }
 
     /// Takes a newly accepted delivery, the youngest of all. `bound`: resident deliveries allowed here.

@@ -44,6 +44,8 @@ pub struct Shared {
     ledgers: RwLock<HashMap<EndpointId, Arc<Mutex<Ledger>>>>,
     ops: Mutex<Vec<Op>>,
     definitions: RwLock<Arc<DefinitionSet>>,
+    /// Webhooks whose deliveries are sent; all ledgers share it.
+    active: RwLock<Arc<HashSet<WebhookId>>>,
     tokens: RwLock<Arc<Vec<Token>>>,
     /// By endpoint first: what is asked most is the counts of one.
     counters: Mutex<Counters>,
@@ -64,6 +66,7 @@ impl Shared {
             ledgers: RwLock::default(),
             ops: Mutex::default(),
             definitions: RwLock::default(),
+            active: RwLock::default(),
             tokens: RwLock::default(),
             counters: Mutex::default(),
             health: RwLock::new(Health::Ok),
@@ -119,10 +122,8 @@ impl Shared {
         self.ledgers.read().values().cloned().collect()
     }
 
-    /// Webhooks whose deliveries are sent.
     fn active(&self) -> Arc<HashSet<WebhookId>> {
-        let set = self.definitions.read().clone();
-        Arc::new(set.webhooks.iter().filter(|w| w.active() && !w.moving).map(|w| w.id).collect())
+        self.active.read().clone()
     }
 
     /// Remembers an operation for the next commit; tells the writer when it is the first.
@@ -183,14 +184,29 @@ impl Shared {
 
     /// New definitions are in force: deliveries of webhooks that stopped step aside, those that returned come back.
     pub fn set_definitions(&self, set: DefinitionSet) {
-        let old = self.active();
+        let sent = set.webhooks.iter().filter(|w| w.active() && !w.moving);
+        let active: Arc<HashSet<WebhookId>> = Arc::new(sent.map(|w| w.id).collect());
         *self.definitions.write() = Arc::new(set);
-        let active = self.active();
+        let old = std::mem::replace(&mut *self.active.write(), active.clone());
+        if old == active {
+            return;
+        }
         let left: HashSet<WebhookId> = old.difference(&active).copied().collect();
         let returned = active.difference(&old).next().is_some();
         for ledger in self.all_ledgers() {
             ledger.lock().set_active(active.clone(), &left, returned);
         }
+    }
+
+    /// Whether what an endpoint's next actor must know of it changed, not only what is shown.
+    pub fn matters(&self, endpoint: EndpointId, live: &LiveState) -> bool {
+        let set = self.definitions.read();
+        let known = set.endpoints.binary_search_by_key(&endpoint, |e| e.endpoint.id).map(|at| &set.endpoints[at].live);
+        known.map_or(true, |known| {
+            known.breaker != live.breaker
+                || known.hold_until != live.hold_until
+                || known.consecutive_failures != live.consecutive_failures
+        })
     }
 
     /// Live states changed; the definitions stay as they are.

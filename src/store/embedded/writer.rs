@@ -16,6 +16,7 @@ use super::ops::Op;
 use super::schema::{self, FILE};
 use super::shared::Shared;
 use crate::clock;
+use crate::domain::endpoint::LiveState;
 use crate::domain::ids::EndpointId;
 use crate::domain::time::Timestamp;
 use crate::store::{AcceptError, Accepted, Health, StoreError};
@@ -66,7 +67,7 @@ pub struct Tx<'a> {
     /// Operations of this transaction: kept until it is committed.
     ops: Vec<Op>,
     deltas: Deltas,
-    live: HashMap<EndpointId, crate::domain::endpoint::LiveState>,
+    live: HashMap<EndpointId, LiveState>,
     intake: &'a mut Intake,
 }
 
@@ -156,6 +157,8 @@ pub struct Writer {
     db: Option<Connection>,
     intake: Intake,
     ballast: Ballast,
+    /// Committed live states that the definitions do not show yet.
+    live: HashMap<EndpointId, LiveState>,
     next_sweep: Timestamp,
     next_fold: Timestamp,
     next_reopen: Timestamp,
@@ -177,6 +180,7 @@ impl Writer {
             db: Some(db),
             intake,
             ballast,
+            live: HashMap::default(),
             next_sweep: zero,
             next_fold: zero,
             next_reopen: zero,
@@ -292,14 +296,12 @@ impl Writer {
         }
     }
 
-    fn committed(
-        &mut self,
-        live: HashMap<EndpointId, crate::domain::endpoint::LiveState>,
-        now: Timestamp,
-        swept: bool,
-    ) {
-        if !live.is_empty() {
-            self.shared.set_live(live);
+    fn committed(&mut self, live: HashMap<EndpointId, LiveState>, now: Timestamp, swept: bool) {
+        // Showing them copies the list of all endpoints: what is only for the eye waits for the sweep.
+        let at_once = live.iter().any(|(endpoint, live)| self.shared.matters(*endpoint, live));
+        self.live.extend(live);
+        if (at_once || swept) && !self.live.is_empty() {
+            self.shared.set_live(std::mem::take(&mut self.live));
         }
         if swept {
             self.next_sweep = now + if self.shared.config.relaxed { RELAXED_SYNC } else { SWEEP_EVERY };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
 
-use super::{Entry, LANE_MAX, Ledger, RETRIES_MAX};
+use super::{Entry, LANE_MAX, Ledger, RETRIES_MAX, lane_key};
 use crate::domain::ids::{DeliveryId, EndpointId, WebhookId};
 use crate::domain::policy::Ordering;
 use crate::domain::time::Timestamp;
@@ -25,7 +25,7 @@ pub struct Deep {
     /// Accepted lately, without a row; above every row.
     pub(super) tail: VecDeque<Entry>,
     /// Not resident and still without a row: dropped once they have one.
-    loose: Vec<Entry>,
+    loose: HashMap<DeliveryId, Entry>,
     /// Lanes that ran dry while rows of their key lie on disk.
     pub(super) wanted: HashSet<u64>,
     /// Keys whose head is a retry that was put out of memory, with its due time.
@@ -61,7 +61,21 @@ pub struct Loaded {
 
 impl Deep {
     pub(super) fn unplaced(&self) -> impl Iterator<Item = &Entry> {
-        self.tail.iter().chain(self.loose.iter())
+        self.tail.iter().chain(self.loose.values())
+    }
+
+    pub(super) fn find_unplaced(&self, id: DeliveryId) -> Option<&Entry> {
+        self.loose.get(&id).or_else(|| self.tail.get(self.tail_place(id)?))
+    }
+
+    /// The tail is sorted by position, which is the id except where a folded delivery's place was taken.
+    fn tail_place(&self, id: DeliveryId) -> Option<usize> {
+        let at = self.tail.partition_point(|e| e.position < id);
+        if self.tail.get(at).is_some_and(|e| e.id == id) {
+            return Some(at);
+        }
+        // A survivor stands at the place of the older one, so before the place its id names.
+        self.tail.iter().take(at).position(|e| e.position != e.id && e.id == id)
     }
 
     pub(super) fn next_evicted_due(&self) -> Option<Timestamp> {
@@ -69,17 +83,16 @@ impl Deep {
     }
 
     pub(super) fn remove_unplaced(&mut self, id: DeliveryId) -> Option<Entry> {
-        if let Some(place) = self.tail.iter().position(|e| e.id == id) {
-            return self.tail.remove(place);
+        match self.loose.remove(&id) {
+            Some(entry) => Some(entry),
+            None => self.tail.remove(self.tail_place(id)?),
         }
-        let place = self.loose.iter().position(|e| e.id == id)?;
-        Some(self.loose.swap_remove(place))
     }
 
     /// Leaves a delivery to its row, or keeps it until it has one.
     pub(super) fn drop_resident(&mut self, entry: Entry) {
         if !entry.rowed {
-            self.loose.push(entry);
+            self.loose.insert(entry.id, entry);
         }
     }
 
@@ -88,7 +101,7 @@ impl Deep {
         self.wanted.clear();
         self.evicted.clear();
         self.evicted_by_due.clear();
-        self.tail.extend(self.loose.drain(..));
+        self.tail.extend(self.loose.drain().map(|(_, entry)| entry));
         self.tail.make_contiguous().sort_by_key(|e| e.position);
     }
 
@@ -98,10 +111,12 @@ impl Deep {
             self.exhausted = false;
             self.tail.pop_front()
         } else {
-            if self.tail.iter().any(|e| e.id == id) {
+            let loose = self.loose.remove(&id);
+            loose.or_else(|| {
+                let entry = self.tail.remove(self.tail_place(id)?);
                 self.exhausted = false;
-            }
-            self.remove_unplaced(id)
+                entry
+            })
         };
         rows.extend(entry.map(|e| Entry { rowed: true, ..e }));
     }
@@ -271,12 +286,9 @@ impl Ledger {
     /// Deliveries of a key that still have no row follow those that have one.
     fn adopt_loose(&mut self, key: u64) {
         let Some(deep) = &mut self.deep else { return };
-        let loose = std::mem::take(&mut deep.loose);
-        let (mut ours, others): (Vec<_>, Vec<_>) =
-            loose.into_iter().partition(|e| self.lane_key(e) == key && self.active.contains(&e.webhook));
-        if let Some(deep) = &mut self.deep {
-            deep.loose = others;
-        }
+        let (policy, active) = (self.policy, self.active.clone());
+        let ours = deep.loose.extract_if(|_, e| lane_key(policy, e) == key && active.contains(&e.webhook));
+        let mut ours: Vec<Entry> = ours.map(|(_, entry)| entry).collect();
         ours.sort_by_key(|e| e.position);
         for entry in ours {
             self.insert(entry);

@@ -48,7 +48,7 @@ impl Ledger {
 
     /// A delivery that is in memory, on its way or not.
     pub fn get(&self, id: DeliveryId) -> Option<&Entry> {
-        self.entries.get(&id).or_else(|| self.deep.as_ref()?.unplaced().find(|e| e.id == id))
+        self.entries.get(&id).or_else(|| self.deep.as_ref()?.find_unplaced(id))
     }
 
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
