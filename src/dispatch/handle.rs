@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, MailboxError};
+use actix::{Actor, Addr};
 use futures_util::future::join_all;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::arbiters::{Arbiters, Common, ThreadState};
 use super::core::activity;
-use super::messages::{Accept, CatalogReplaced, Drain, Inspect, Locate, StopStarting, WakeEndpoints};
+use super::messages::{CatalogReplaced, Drain, Inspect, Locate, StopStarting, WakeEndpoints};
 use super::router::Router;
 use super::{CHANGES, Deps, EndpointActivity, Inspection, StateChange, Waiting, attempt, bulk, pruner};
 use crate::catalog::Catalog;
@@ -20,7 +20,7 @@ use crate::domain::endpoint::{Control, Endpoint, LiveState};
 use crate::domain::event::Event;
 use crate::domain::ids::{EndpointId, WebhookId};
 use crate::domain::payload_url::Origin;
-use crate::store::{AcceptError, Accepted, Granted, NewEvent, StoreError, StoredEndpoint};
+use crate::store::{AcceptError, Accepted, Batch, Granted, NewEvent, StoredEndpoint};
 use crate::telemetry::metrics;
 
 /// How often a batch is planned anew when definitions keep changing under it.
@@ -44,6 +44,9 @@ impl Dispatcher {
         let common = Arc::new(Common::new(&deps, changes));
         let arbiters = Arc::new(Arbiters::start(deps.threads));
         let router = Router::new(common.clone(), arbiters.clone()).start();
+        let told = router.clone();
+        // Full: the router's sweep finds them within seconds.
+        deps.store.on_work(Box::new(move |endpoints| drop(told.try_send(WakeEndpoints(endpoints)))));
         let woken = router.clone();
         let wake = move |endpoints: &[EndpointId]| drop(woken.try_send(WakeEndpoints(endpoints.to_vec())));
         let bulk = bulk::start(deps.store.clone(), wake);
@@ -56,8 +59,8 @@ impl Dispatcher {
         self.common.catalog()
     }
 
-    /// Stores and routes a planned batch: whole or not at all. Resolves after the commit. Plans that definitions have
-    /// overtaken are made anew.
+    /// Stores a planned batch: whole or not at all. Resolves after the commit, upon which the store tells the router.
+    /// Plans that definitions have overtaken are made anew.
     ///
     /// # Errors
     /// Nothing of the batch was taken.
@@ -70,16 +73,14 @@ impl Dispatcher {
                 events.iter_mut().for_each(|e| e.plan = current.plan(&e.event).deliveries);
                 revision = current.revision();
             }
-            let sent = self.router.send(Accept { events: events.clone(), catalog_revision: revision });
-            match sent.await {
-                Ok(Err(AcceptError::StalePlan)) => self.refresh().await,
-                Ok(answer) => {
+            // Enqueued before the first await, so batches are stored in the order they came.
+            let stored = self.common.store.accept(Batch { events: events.clone(), catalog_revision: revision });
+            match stored.await {
+                Err(AcceptError::StalePlan) => self.refresh().await,
+                answer => {
                     let new = answer.iter().flatten().filter(|a| !a.duplicate).count();
                     metrics().events_accepted.inc_by(new as u64);
                     return answer;
-                }
-                Err(MailboxError::Timeout | MailboxError::Closed) => {
-                    return Err(AcceptError::Store(StoreError::Unavailable("the service is stopping".to_owned())));
                 }
             }
         }

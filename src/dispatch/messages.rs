@@ -7,18 +7,8 @@ use actix::{Addr, Message};
 use super::Inspection;
 use super::endpoint::EndpointActor;
 use crate::domain::ids::EndpointId;
-use crate::store::{AcceptError, Accepted, NewEvent};
 
-/// To the router: store a planned batch. Answered after the commit.
-#[derive(Message)]
-#[rtype(result = "Result<Vec<Accepted>, AcceptError>")]
-pub struct Accept {
-    pub events: Vec<NewEvent>,
-    /// Of the definitions it was planned with.
-    pub catalog_revision: u64,
-}
-
-/// To the router: these endpoints may have work, or orders.
+/// To the router: these endpoints may have work, or orders. From the store once per commit.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct WakeEndpoints(pub Vec<EndpointId>);

@@ -1,25 +1,23 @@
-//! The router: takes batches to the store and wakes the endpoints they touch. One per node.
+//! The router: fans out what the store has committed to the endpoints it concerns. One per node.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, MessageResult, ResponseActFuture, WrapFuture,
-};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, MessageResult};
 
 use super::arbiters::{Arbiters, Common, Home};
 use super::endpoint::{EndpointActor, Wakes};
-use super::messages::{Accept, CatalogReplaced, Idle, Locate, Retire, StopStarting, Wake, WakeEndpoints};
+use super::messages::{CatalogReplaced, Idle, Locate, Retire, StopStarting, Wake, WakeEndpoints};
 use crate::catalog::Catalog;
 use crate::clock;
 use crate::domain::endpoint::Control;
 use crate::domain::ids::EndpointId;
 use crate::domain::time::Timestamp;
-use crate::store::{AcceptError, Accepted, Batch};
 
-/// Requests that may wait for the router; beyond it intake answers 503.
+/// Messages that may wait for the router. One more is dropped: all of them are hints, and the sweep finds what they
+/// meant.
 pub const MAILBOX: usize = 4_096;
 /// How often live actors are compared with what is waiting.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -121,28 +119,6 @@ impl Actor for Router {
         ctx.set_mailbox_capacity(MAILBOX);
         self.sweep(ctx);
         ctx.run_interval(SWEEP_EVERY, Self::sweep);
-    }
-}
-
-impl Handler<Accept> for Router {
-    type Result = ResponseActFuture<Self, Result<Vec<Accepted>, AcceptError>>;
-
-    fn handle(&mut self, accept: Accept, _: &mut Self::Context) -> Self::Result {
-        let mut touched: Vec<EndpointId> =
-            accept.events.iter().flat_map(|e| e.plan.iter().map(|planned| planned.endpoint)).collect();
-        touched.sort_unstable();
-        touched.dedup();
-        // Enqueued now, so that batches are stored in the order they came; woken after the commit, even when the
-        // sender has hung up meanwhile.
-        let stored =
-            self.common.store.accept(Batch { events: accept.events, catalog_revision: accept.catalog_revision });
-        Box::pin(stored.into_actor(self).map(move |accepted, router, ctx| {
-            if accepted.is_ok() {
-                let me = ctx.address();
-                touched.into_iter().for_each(|endpoint| router.wake(endpoint, &me));
-            }
-            accepted
-        }))
     }
 }
 

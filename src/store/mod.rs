@@ -227,6 +227,9 @@ pub struct PendingEndpoint {
     pub unfinished: u64,
 }
 
+/// Whom the store tells that endpoints have work; called on a thread of the store, so it must not block.
+pub type OnWork = Box<dyn Fn(Vec<EndpointId>) + Send + Sync>;
+
 /// What the store must know of an endpoint to keep its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderingPolicy {
@@ -241,6 +244,10 @@ pub struct OrderingPolicy {
 pub trait Queue: Send + Sync {
     /// Takes the whole batch or nothing; resolves after the commit that makes it durable.
     fn accept(&self, batch: Batch) -> BoxFuture<'static, Result<Vec<Accepted>, AcceptError>>;
+
+    /// Names who is told, after each commit, which endpoints have new deliveries: a hint, each endpoint once per
+    /// commit. Set once, before events come.
+    fn on_work(&self, told: OnWork);
 
     /// Due heads of an endpoint except those `held` by the caller, at most `limit`.
     fn ready(

@@ -16,7 +16,7 @@ use super::plan;
 use super::shared::Shared;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::event::EventType;
-use crate::domain::ids::{DeliveryId, EventSeq, PublicId};
+use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, PublicId};
 use crate::domain::time::Timestamp;
 use crate::store::{AcceptError, Accepted, Batch, Health, NewEvent, Planned, StoreError};
 
@@ -168,8 +168,14 @@ impl Intake {
         Ok(())
     }
 
-    /// The batch is on disk: its deliveries may be sent.
-    pub fn applied(&mut self, shared: &Arc<Shared>, batch: Prepared, now: Timestamp) -> Vec<Accepted> {
+    /// The batch is on disk: its deliveries may be sent, by the endpoints that `touched` then names.
+    pub fn applied(
+        &mut self,
+        shared: &Arc<Shared>,
+        batch: Prepared,
+        now: Timestamp,
+        touched: &mut Vec<EndpointId>,
+    ) -> Vec<Accepted> {
         let mut answers = Vec::with_capacity(batch.events.len());
         for event in batch.events {
             if let Some(seen) = event.seen {
@@ -178,6 +184,7 @@ impl Intake {
             }
             let id = event.seq.public(event.received);
             answers.push(Accepted { seq: event.seq, id, deliveries: event.new.plan.len() as u32, duplicate: false });
+            touched.extend(event.new.plan.iter().map(|planned| planned.endpoint));
             self.remember(shared, event.seq, event.received, now, event.new);
         }
         answers

@@ -10,7 +10,7 @@ use super::body;
 use super::ledger::Entry;
 use super::load::any_entry;
 use super::ops::Op;
-use super::writer::Tx;
+use super::tx::Tx;
 use crate::domain::attempt::{Attempt, ErrorKind, Outcome, Timings};
 use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, EndpointId, MAX_FANOUT, PublicId};

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::filter::{self, Where};
 use super::load::any_entry;
 use super::queue;
-use super::writer::Tx;
+use super::tx::Tx;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::ids::{DeliveryId, EndpointId, WebhookId};
 use crate::domain::time::Timestamp;

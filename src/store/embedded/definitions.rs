@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::EmbeddedStore;
 use super::schema::{self, FILE};
 use super::shared::Shared;
-use super::writer::Tx;
+use super::tx::Tx;
 use crate::domain::endpoint::{Control, Endpoint, LiveState};
 use crate::domain::ids::{EndpointId, WebhookId};
 use crate::domain::payload_url::{Origin, PayloadUrl};

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row, params};
 use super::body::Body;
 use super::ledger::{Entry, LANE_MAX, Ledger, LoadRequest, Loaded};
 use super::shared::Shared;
-use super::writer::Tx;
+use super::tx::Tx;
 use crate::domain::event::{Event, EventType, Model};
 use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, WebhookId};
 use crate::domain::policy::Ordering;

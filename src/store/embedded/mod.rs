@@ -11,7 +11,7 @@
 //! | `shared` | what all threads see |
 //! | `ledger` | order, in memory, pure |
 //! | `queue` | [`Queue`](crate::store::Queue): deliveries in and out |
-//! | `writer`, `ops`, `accept`, `idempotency`, `plan`, `body` | the one transaction after another |
+//! | `writer`, `tx`, `ops`, `counts`, `accept`, `idempotency`, `plan`, `body` | the one transaction after another |
 //! | `load` | rows back into a ledger |
 //! | `recovery` | opening, and saving what a damaged file still holds |
 //! | `definitions`, `bulk`, `moving`, `beside`, `prune` | what people and timers order |
@@ -50,6 +50,7 @@ mod schema;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod tx;
 mod writer;
 
 pub use backup::backup;

@@ -7,7 +7,7 @@ use rusqlite::params;
 
 use super::bulk::SLICE;
 use super::definitions;
-use super::writer::Tx;
+use super::tx::Tx;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::ids::{DeliveryId, EndpointId, WebhookId};
 use crate::store::StoreError;

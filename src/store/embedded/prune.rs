@@ -3,7 +3,7 @@
 use rusqlite::params;
 
 use super::schema::FILE;
-use super::writer::Tx;
+use super::tx::Tx;
 use crate::domain::ids::{EndpointId, EventSeq, WebhookId};
 use crate::store::StoreError;
 use crate::store::archive::{Pruned, Retention};

@@ -14,7 +14,8 @@ use super::ledger::{Entry, Finished};
 use super::load::{any_entry, read_event};
 use super::ops::{Ended, Op};
 use super::shared::Shared;
-use super::writer::{Command, Tx};
+use super::tx::Tx;
+use super::writer::Command;
 use super::{beside, bulk, definitions};
 use crate::clock;
 use crate::domain::attempt::Attempt;
@@ -41,6 +42,11 @@ impl Queue for EmbeddedStore {
         }
         let gone = || Err(AcceptError::Store(StoreError::Unavailable("the store was closed".to_owned())));
         async move { answer.await.unwrap_or_else(|_| gone()) }.boxed()
+    }
+
+    fn on_work(&self, told: OnWork) {
+        // Set once; a second one would be a fault of ours and changes nothing.
+        let _ = self.shared.on_work.set(told);
     }
 
     fn ready(&self, endpoint: EndpointId, now: Timestamp, limit: usize, held: Vec<DeliveryId>) -> Answer<Ready> {

@@ -5,9 +5,9 @@
 //! await or a disk access. Order of locks: ledger, then operations.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 
 use foldhash::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
@@ -18,12 +18,13 @@ use super::body::Budget;
 use super::ledger::{Ledger, RESIDENT_MAX};
 use super::ops::Op;
 use super::readers::Readers;
-use super::writer::{Command, Job, Tx};
+use super::tx::Tx;
+use super::writer::{Command, Job};
 use crate::domain::delivery::DeliveryState;
 use crate::domain::endpoint::LiveState;
 use crate::domain::ids::{EndpointId, WebhookId};
 use crate::store::admin::{DefinitionSet, Token};
-use crate::store::{Health, StoreConfig, StoreError};
+use crate::store::{Health, OnWork, StoreConfig, StoreError};
 
 /// Outcomes that may wait for the disk before nothing more is started.
 pub const OPS_MAX: usize = 65_536;
@@ -50,6 +51,7 @@ pub struct Shared {
     /// By endpoint first: what is asked most is the counts of one.
     counters: Mutex<Counters>,
     health: RwLock<Health>,
+    pub on_work: OnceLock<OnWork>,
 }
 
 impl Shared {
@@ -70,6 +72,7 @@ impl Shared {
             tokens: RwLock::default(),
             counters: Mutex::default(),
             health: RwLock::new(Health::Ok),
+            on_work: OnceLock::new(),
         }
     }
 
@@ -221,6 +224,15 @@ impl Shared {
             }
         }
         *slot = Arc::new(set);
+    }
+
+    /// New deliveries of these endpoints can be started.
+    pub fn tell_work(&self, mut endpoints: Vec<EndpointId>) {
+        endpoints.sort_unstable();
+        endpoints.dedup();
+        if let Some(told) = self.on_work.get().filter(|_| !endpoints.is_empty()) {
+            told(endpoints);
+        }
     }
 
     pub fn tokens(&self) -> Arc<Vec<Token>> {

@@ -13,8 +13,9 @@ use super::ballast::Ballast;
 use super::counts::{self, Deltas};
 use super::load;
 use super::ops::Op;
-use super::schema::{self, FILE};
+use super::schema;
 use super::shared::Shared;
+use super::tx::Tx;
 use crate::clock;
 use crate::domain::endpoint::LiveState;
 use crate::domain::ids::EndpointId;
@@ -55,100 +56,6 @@ pub enum Command {
     /// Operations wait.
     Nudge,
     Close,
-}
-
-/// A transaction as jobs see it.
-pub struct Tx<'a> {
-    pub db: &'a Connection,
-    pub shared: &'a Arc<Shared>,
-    pub now: Timestamp,
-    /// Endpoints other than new ones were written in this transaction.
-    pub endpoints_changed: bool,
-    /// Operations of this transaction: kept until it is committed.
-    ops: Vec<Op>,
-    deltas: Deltas,
-    live: HashMap<EndpointId, LiveState>,
-    intake: &'a mut Intake,
-}
-
-impl Tx<'_> {
-    /// Applies an operation that is already applied in memory; it is repeated should the commit fail.
-    pub fn apply(&mut self, op: Op) -> rusqlite::Result<()> {
-        let result = op.apply(self.db, &mut self.deltas);
-        if let Op::Live { endpoint, live } = &op {
-            self.live.insert(*endpoint, live.clone());
-        }
-        self.ops.push(op);
-        result
-    }
-
-    /// Where the operations stand, for [`Tx::replay`].
-    pub fn mark(&self) -> usize {
-        self.ops.len()
-    }
-
-    /// Applies again what was undone with a savepoint: memory has it all the same, and the counters' changes.
-    pub fn replay(&mut self, mark: usize) -> rusqlite::Result<()> {
-        let mut counted_already = Deltas::default();
-        self.ops.iter().skip(mark).try_for_each(|op| op.apply(self.db, &mut counted_already))
-    }
-
-    /// What the dispatch threads have recorded since.
-    pub fn drain(&mut self) -> rusqlite::Result<()> {
-        let mut taken = self.shared.take_ops().into_iter();
-        while let Some(op) = taken.next() {
-            if let Err(error) = self.apply(op) {
-                self.ops.extend(taken);
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives every open delivery its row, so that a query sees all of them.
-    pub fn spill_all(&mut self) -> rusqlite::Result<()> {
-        self.drain()?;
-        let ops = self.intake.spill(self.shared, None);
-        ops.into_iter().try_for_each(|op| self.apply(op))
-    }
-
-    /// A sequence for an event made here.
-    pub fn next_seq(&mut self) -> crate::domain::ids::EventSeq {
-        self.intake.next_seq()
-    }
-
-    /// Remembers an event made here until its deliveries have rows.
-    pub fn intake(&mut self) -> &mut Intake {
-        self.intake
-    }
-
-    /// Counts an event stored beside intake.
-    pub fn apply_event_count(&mut self, change: i64) {
-        *self.deltas.entry(counts::EVENTS).or_default() += change;
-        let events = &self.shared.events;
-        if change >= 0 {
-            events.fetch_add(change as u64, std::sync::atomic::Ordering::Relaxed);
-        } else {
-            events.fetch_sub(change.unsigned_abs(), std::sync::atomic::Ordering::Relaxed);
-        }
-    }
-
-    /// A row came to a counted state; memory counts it already.
-    pub fn count_delta(&mut self, endpoint: EndpointId, webhook: crate::domain::ids::WebhookId, state: i64) {
-        *self.deltas.entry((endpoint, webhook, state)).or_default() += 1;
-    }
-
-    /// A row in a counted state is gone.
-    pub fn uncount(&mut self, endpoint: EndpointId, webhook: crate::domain::ids::WebhookId, state: i64) {
-        *self.deltas.entry((endpoint, webhook, state)).or_default() -= 1;
-        if let Some(state) = crate::domain::delivery::DeliveryState::from_code(state) {
-            self.shared.count(endpoint, webhook, state, -1);
-        }
-    }
-
-    pub fn error(&self, error: rusqlite::Error) -> StoreError {
-        schema::classify(&self.shared.folder.join(FILE), error)
-    }
 }
 
 pub struct Writer {
@@ -280,19 +187,30 @@ impl Writer {
             }
             self.committed(live, now, sweep);
         }
+        self.answer(accepted, &result, now);
+        for then in after {
+            then(&result);
+        }
+    }
+
+    /// Hands the batches to their ledgers and tells whom it concerns, even when a sender has given up meanwhile.
+    fn answer(&mut self, accepted: Waiting, result: &Result<(), StoreError>, now: Timestamp) {
+        let mut answers = Vec::with_capacity(accepted.len());
+        let mut touched = Vec::new();
         for (prepared, reply) in accepted {
-            let answer = match &result {
-                Ok(()) => Ok(self.intake.applied(&self.shared, prepared, now)),
+            let answer = match result {
+                Ok(()) => Ok(self.intake.applied(&self.shared, prepared, now, &mut touched)),
                 Err(error) => {
                     self.intake.withdrawn(&prepared);
                     Err(AcceptError::Store(error.clone()))
                 }
             };
+            answers.push((answer, reply));
+        }
+        self.shared.tell_work(touched);
+        for (answer, reply) in answers {
             // Nobody to answer: the request was given up, the event is taken all the same.
             let _ = reply.send(answer);
-        }
-        for then in after {
-            then(&result);
         }
     }
 
