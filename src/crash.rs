@@ -5,13 +5,15 @@
 //! without a number, the first time.
 
 /// Marks a point. The names that `tests/crash.rs` uses: `before_commit`, `after_commit` (the writer's transaction with
-/// events in it), `before_send`, `after_send` (one request), `before_record_commit` (the transaction with outcomes).
+/// events in it), `before_send`, `after_send` (one request), `before_record_commit` (the transaction with outcomes),
+/// `after_spill_commit` (the transaction that gives open deliveries their rows).
 #[cfg(not(feature = "crash-points"))]
 #[inline(always)]
 pub fn point(_name: &'static str) {}
 
 /// Marks a point. The names that `tests/crash.rs` uses: `before_commit`, `after_commit` (the writer's transaction with
-/// events in it), `before_send`, `after_send` (one request), `before_record_commit` (the transaction with outcomes).
+/// events in it), `before_send`, `after_send` (one request), `before_record_commit` (the transaction with outcomes),
+/// `after_spill_commit` (the transaction that gives open deliveries their rows).
 #[cfg(feature = "crash-points")]
 pub fn point(name: &'static str) {
     use std::sync::OnceLock;

@@ -65,8 +65,11 @@ mod at_named_points {
     use super::*;
 
     fn survives(point: &str) {
-        let mut bed = Bed::start(Options::config(CONFIG));
-        for passes in [1, 37, 400] {
+        survives_with(point, [1, 37, 400], Bed::start(Options::config(CONFIG)));
+    }
+
+    fn survives_with(point: &str, passes: [u32; 3], mut bed: Bed) {
+        for passes in passes {
             let accepted = bed.accepted();
             wait_until("events are taken", PATIENCE, || bed.accepted() > accepted + 20);
             bed.kill();
@@ -100,6 +103,14 @@ mod at_named_points {
         survives("after_send");
     }
 
+    /// Receivers answer just when deliveries have been open long enough to get their rows.
+    #[test]
+    fn after_open_deliveries_got_their_rows() {
+        let answers = || Duration::from_millis(rand::rng().random_range(350..650));
+        let bed = Bed::with(Options::config(CONFIG), move || answers());
+        survives_with("after_spill_commit", [1, 3, 9], bed);
+    }
+
     #[test]
     fn before_an_outcome_is_committed() {
         survives("before_record_commit");
@@ -130,12 +141,17 @@ struct Bed {
 
 impl Bed {
     fn start(options: Options) -> Self {
+        Self::with(options, || Duration::ZERO)
+    }
+
+    /// `takes`: how long the receiver takes for an answer.
+    fn with(options: Options, takes: impl Fn() -> Duration + Send + 'static) -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let mut count = 0_u64;
         let receiver = Receiver::with(move |_| {
             count += 1;
-            reply(if count.is_multiple_of(FAILS) { 500 } else { 200 })
+            reply(if count.is_multiple_of(FAILS) { 500 } else { 200 }).after(takes())
         });
         let server = TestServer::with(options);
         for endpoint in 0..ENDPOINTS {

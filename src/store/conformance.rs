@@ -16,8 +16,13 @@ use crate::domain::models::Models;
 use crate::domain::payload_url::PayloadUrl;
 use crate::domain::webhook::{Source, Webhook, WebhookSpec};
 
+mod coalescing;
 mod model;
+mod races;
+
+pub use coalescing::folds_in_order;
 use model::Model;
+pub use races::records_while_people_order;
 
 /// Opens the backend on what the last one left, closing that one first.
 pub type Open<'a> = &'a dyn Fn() -> Arc<dyn Store>;
@@ -37,7 +42,14 @@ pub enum Step {
         endpoint: bool,
         how: u8,
     },
+    /// An actor gives back the oldest request in flight, unsent.
+    Release {
+        endpoint: bool,
+    },
     Cancel {
+        pick: usize,
+    },
+    Resend {
         pick: usize,
     },
     Retry {
@@ -58,7 +70,9 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => proptest::collection::vec(0u8..5, 1..6).prop_map(|objects| Step::Accept { objects }),
         6 => (any::<bool>(), 1usize..6).prop_map(|(endpoint, n)| Step::Start { endpoint, n }),
         8 => (any::<bool>(), 0u8..8).prop_map(|(endpoint, how)| Step::Finish { endpoint, how }),
-        1 => (0usize..200).prop_map(|pick| Step::Cancel { pick }),
+        1 => any::<bool>().prop_map(|endpoint| Step::Release { endpoint }),
+        2 => (0usize..200).prop_map(|pick| Step::Cancel { pick }),
+        1 => (0usize..200).prop_map(|pick| Step::Resend { pick }),
         2 => (0usize..200).prop_map(|pick| Step::Retry { pick }),
         1 => (0usize..3).prop_map(|webhook| Step::Toggle { webhook }),
         1 => (any::<bool>(), 0u8..3).prop_map(|(endpoint, ordering)| Step::Ordering { endpoint, ordering }),
@@ -177,6 +191,36 @@ pub async fn retries_in_bulk(store: Arc<dyn Store>) {
     let action = store.bulk_action(action.id).await.expect("read");
     assert_eq!((action.done, action.skipped, action.state), (5, 0, BulkState::Finished));
     assert_eq!(store.counts().by_state[&DeliveryState::Pending], 5);
+}
+
+/// Of a deleted webhook nothing stays: not what was accepted this moment, nor what was in flight when the process ended.
+pub async fn forgets_the_deleted(open: Open<'_>) {
+    let store = open();
+    let model = Model::begin(store.clone()).await;
+    let webhook = model.webhooks[2].clone();
+    let plan = vec![Planned { webhook: webhook.id, endpoint: webhook.endpoint }];
+    let batch = |object: u8| {
+        let events = vec![NewEvent { event: event(object, "x"), plan: plan.clone(), idempotency: None }];
+        Batch { events, catalog_revision: store.revision() }
+    };
+    let first = store.accept(batch(1)).await.expect("accepted")[0].seq;
+    let id = DeliveryId::new(first, 0);
+    store.start(webhook.endpoint, vec![id]).await.expect("started");
+    // Both go into one transaction, most of the time.
+    let young = store.accept(batch(2));
+    let deleted = store.delete_webhook(webhook.id, audit());
+    let accepted = young.await;
+    deleted.await.expect("deleted");
+    while store.advance_bulk().await.expect("advanced").is_some() {}
+    if let Ok(accepted) = accepted {
+        let row = store.delivery(DeliveryId::new(accepted[0].seq, 0)).await.expect("read").expect("a row");
+        assert_eq!(row.state, DeliveryState::Canceled);
+    }
+    let store = open();
+    while store.advance_bulk().await.expect("advanced").is_some() {}
+    assert_eq!(store.delivery(id).await.expect("read").expect("a row").state, DeliveryState::Canceled);
+    assert!(store.pending_endpoints().is_empty());
+    assert!(matches!(store.retry(id).await, Err(StoreError::Conflict(_))), "there is nowhere to send it");
 }
 
 /// A changed payload URL takes the waiting deliveries along.

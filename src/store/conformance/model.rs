@@ -11,6 +11,10 @@ pub(super) struct Known {
     pub(super) endpoint: EndpointId,
     pub(super) webhook: WebhookId,
     pub(super) object: u8,
+    /// Place in the order: the id, except for a resend.
+    pub(super) position: DeliveryId,
+    /// Canceled while in flight.
+    pub(super) cancel: bool,
     pub(super) state: DeliveryState,
     pub(super) attempts: u32,
     /// A retry that is not due during the test.
@@ -48,16 +52,19 @@ impl Model {
     pub(super) async fn reopen(&mut self, open: Open<'_>) {
         self.store.flush().await.expect("flushed");
         // Nothing is in flight after a restart.
-        for ids in self.running.values_mut() {
-            for id in ids.drain(..) {
-                let known = self.known.get_mut(&id).expect("known");
-                known.state = known.before;
-            }
-        }
+        let running: Vec<DeliveryId> = self.running.values_mut().flat_map(|ids| ids.drain(..)).collect();
+        running.into_iter().for_each(|id| self.came_back(id));
         self.store = open();
         for (endpoint, ordering) in &self.ordering {
             self.store.set_ordering(*endpoint, OrderingPolicy { ordering: *ordering, coalesce: false });
         }
+    }
+
+    /// It is no longer in flight, and was not sent.
+    fn came_back(&mut self, id: DeliveryId) {
+        let known = self.known.get_mut(&id).expect("known");
+        known.state = if known.cancel { DeliveryState::Canceled } else { known.before };
+        known.cancel = false;
     }
 
     pub(super) async fn step(&mut self, step: Step) {
@@ -65,6 +72,8 @@ impl Model {
             Step::Accept { objects } => self.accept(objects).await,
             Step::Start { endpoint, n } => drop(self.start(self.endpoint(endpoint), n).await),
             Step::Finish { endpoint, how } => self.finish(self.endpoint(endpoint), how).await,
+            Step::Release { endpoint } => self.release(self.endpoint(endpoint)),
+            Step::Resend { pick } => self.resend(pick).await,
             Step::Cancel { pick } => self.cancel(pick).await,
             Step::Retry { pick } => self.retry(pick).await,
             Step::Toggle { webhook } => self.toggle(webhook).await,
@@ -81,6 +90,11 @@ impl Model {
     }
 
     pub(super) async fn accept(&mut self, objects: Vec<u8>) {
+        self.accepted(objects).await;
+    }
+
+    /// The ids of the new deliveries.
+    pub(super) async fn accepted(&mut self, objects: Vec<u8>) -> Vec<DeliveryId> {
         let plan: Vec<Planned> = (0..3)
             .filter(|n| self.enabled[*n])
             .map(|n| Planned { webhook: self.webhooks[n].id, endpoint: self.webhooks[n].endpoint })
@@ -89,6 +103,7 @@ impl Model {
             objects.iter().map(|o| NewEvent { event: event(*o, "x"), plan: plan.clone(), idempotency: None }).collect();
         let batch = Batch { events, catalog_revision: self.store.revision() };
         let accepted = self.store.accept(batch).await.expect("accepted");
+        let mut ids = Vec::new();
         for (accepted, object) in accepted.iter().zip(objects) {
             for (place, planned) in plan.iter().enumerate() {
                 let id = DeliveryId::new(accepted.seq, place as u16);
@@ -96,14 +111,18 @@ impl Model {
                     endpoint: planned.endpoint,
                     webhook: planned.webhook,
                     object,
+                    position: id,
+                    cancel: false,
                     state: DeliveryState::Pending,
                     attempts: 0,
                     later: false,
                     before: DeliveryState::Pending,
                 };
                 self.known.insert(id, known);
+                ids.push(id);
             }
         }
+        ids
     }
 
     pub(super) fn lane(&self, id: DeliveryId, known: &Known) -> i64 {
@@ -122,7 +141,9 @@ impl Model {
     pub(super) fn heads(&self, endpoint: EndpointId) -> Vec<DeliveryId> {
         let mut first: BTreeMap<i64, (DeliveryId, bool)> = BTreeMap::new();
         let mut busy = std::collections::HashSet::new();
-        for (id, known) in self.known.iter().filter(|(_, k)| k.endpoint == endpoint) {
+        let mut here: Vec<_> = self.known.iter().filter(|(_, k)| k.endpoint == endpoint).collect();
+        here.sort_by_key(|(_, known)| known.position);
+        for (id, known) in here {
             let lane = self.lane(*id, known);
             if known.state == DeliveryState::InFlight {
                 busy.insert(lane);
@@ -179,7 +200,8 @@ impl Model {
         let done = Recorded { id, attempt: attempt(status), next, live: None };
         let successor = self.store.record(endpoint, done).await.expect("recorded");
         let known = self.known.get_mut(&id).expect("known");
-        (known.state, known.later) = (state, later);
+        let canceled = std::mem::take(&mut known.cancel) && state != DeliveryState::Delivered;
+        (known.state, known.later) = if canceled { (DeliveryState::Canceled, false) } else { (state, later) };
         known.attempts += 1;
         if let Some(head) = successor
             && head.retry_due.is_none_or(|due| due <= clock::now())
@@ -196,16 +218,40 @@ impl Model {
     pub(super) async fn cancel(&mut self, pick: usize) {
         let Some(id) = self.pick(pick) else { return };
         let state = self.known[&id].state;
-        if state == DeliveryState::InFlight {
-            return;
-        }
         let result = self.store.cancel(id).await;
-        if state.unfinished() {
+        if state == DeliveryState::InFlight {
+            result.expect("nothing follows its attempt");
+            self.known.get_mut(&id).expect("known").cancel = true;
+        } else if state.unfinished() {
             result.expect("canceled");
             self.known.get_mut(&id).expect("known").state = DeliveryState::Canceled;
         } else {
             assert!(matches!(result, Err(StoreError::Conflict(_))), "{result:?}");
         }
+    }
+
+    pub(super) fn release(&mut self, endpoint: EndpointId) {
+        let Some(running) = self.running.get_mut(&endpoint).filter(|r| !r.is_empty()) else { return };
+        let id = running.remove(0);
+        self.store.release(endpoint, id);
+        self.came_back(id);
+    }
+
+    pub(super) async fn resend(&mut self, pick: usize) {
+        let Some(id) = self.pick(pick) else { return };
+        let result = self.store.resend(id).await;
+        let old = self.known[&id].clone();
+        if old.state != DeliveryState::Delivered {
+            assert!(matches!(result, Err(StoreError::Conflict(_))), "{result:?}");
+            return;
+        }
+        let (new, _, endpoint) = result.expect("resent");
+        assert_eq!(endpoint, old.endpoint);
+        let last = self.known.values().map(|k| k.position.event()).max().expect("there are some");
+        let position = DeliveryId::new(EventSeq(last.0 + 1), 0);
+        let (state, before) = (DeliveryState::Pending, DeliveryState::Pending);
+        let known = Known { position, state, before, attempts: 0, later: false, cancel: false, ..old };
+        self.known.insert(new, known);
     }
 
     pub(super) async fn retry(&mut self, pick: usize) {

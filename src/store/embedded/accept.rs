@@ -89,8 +89,10 @@ impl Intake {
     }
 
     /// Refuses a batch as a whole, or gives its events their numbers.
-    pub fn check(&mut self, shared: &Shared, batch: &mut Prepared) -> Result<(), AcceptError> {
-        if batch.catalog_revision != shared.definitions().revision {
+    ///
+    /// `revision`: of the definitions that hold when the batch is stored.
+    pub fn check(&mut self, shared: &Shared, revision: u64, batch: &mut Prepared) -> Result<(), AcceptError> {
+        if batch.catalog_revision != revision {
             return Err(AcceptError::StalePlan);
         }
         if let Health::Full(text) = shared.health() {
@@ -221,10 +223,10 @@ impl Intake {
         self.unindexed.push((object_key, seq));
     }
 
-    /// Operations that give open deliveries their rows: those older than the bound (`now`), or all (`None`).
-    pub fn spill(&mut self, shared: &Shared, now: Option<Timestamp>) -> Vec<Op> {
+    /// Operations that give open deliveries their rows: those older than the bound (`now`), or all (`None`). And the
+    /// last event whose deliveries all have one, when these and all operations of the dispatch threads are applied.
+    pub fn spill(&mut self, shared: &Shared, now: Option<Timestamp>) -> (Vec<Op>, Option<u64>) {
         let mut ops = Vec::new();
-        let mut rows = Vec::new();
         let mut upto = None;
         while let Some(young) = self.young.front() {
             let old = now.is_none_or(|now| now.since(young.at) >= SPILL_AFTER);
@@ -234,16 +236,19 @@ impl Intake {
             let Some(young) = self.young.pop_front() else { break };
             self.young_deliveries -= young.plan.len();
             upto = Some(young.seq.0);
-            for (place, planned) in young.plan.iter().enumerate() {
-                let id = DeliveryId::new(young.seq, place as u16);
-                shared.ledger(planned.endpoint).lock().spill(std::iter::once(id), &mut rows);
-                ops.extend(rows.drain(..).map(|entry| Op::Open { endpoint: planned.endpoint, entry }));
-            }
+            spill_plan(shared, &young, &mut ops);
         }
         let upto = upto.or_else(|| self.young.is_empty().then(|| self.next_seq.saturating_sub(1)));
-        if let Some(upto) = upto.filter(|upto| *upto > self.spilled_upto) {
-            self.spilled_upto = upto;
-            ops.push(Op::SpilledUpto(upto));
+        let upto = upto.filter(|upto| *upto > self.spilled_upto);
+        self.spilled_upto = upto.unwrap_or(self.spilled_upto);
+        (ops, upto)
+    }
+
+    /// The same for one event; it stays young.
+    pub fn spill_event(&self, shared: &Shared, seq: EventSeq) -> Vec<Op> {
+        let mut ops = Vec::new();
+        if let Ok(at) = self.young.binary_search_by_key(&seq, |young| young.seq) {
+            spill_plan(shared, &self.young[at], &mut ops);
         }
         ops
     }
@@ -272,6 +277,15 @@ impl Intake {
         let resident: usize = shared.all_ledgers().iter().map(|l| l.lock().resident()).sum();
         let bound = if resident > CROWD { RESIDENT_MAX_CROWDED } else { RESIDENT_MAX };
         shared.bound.store(bound, Ordering::Relaxed);
+    }
+}
+
+fn spill_plan(shared: &Shared, young: &Young, ops: &mut Vec<Op>) {
+    let mut rows = Vec::new();
+    for (place, planned) in young.plan.iter().enumerate() {
+        let id = DeliveryId::new(young.seq, place as u16);
+        shared.ledger(planned.endpoint).lock().spill(std::iter::once(id), &mut rows);
+        ops.extend(rows.drain(..).map(|entry| Op::Open { endpoint: planned.endpoint, entry }));
     }
 }
 

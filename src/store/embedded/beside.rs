@@ -19,7 +19,7 @@ use crate::store::{NewEvent, Planned, StoreError};
 
 /// A new delivery of a delivered one's event, at the end of its key. It has its row; the caller hands it to the ledger.
 pub fn resend(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(EndpointId, Entry), StoreError> {
-    tx.spill_all().map_err(|e| tx.error(e))?;
+    tx.spill_event(id.event()).map_err(|e| tx.error(e))?;
     let old = any_entry(tx.db, id).map_err(|e| tx.error(e))?;
     let old = old.ok_or_else(|| StoreError::NotFound("delivery".to_owned()))?;
     let state: i64 =
@@ -27,7 +27,7 @@ pub fn resend(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(EndpointId, Entry), St
     if state != crate::domain::delivery::DeliveryState::Delivered.code() {
         return Err(StoreError::Conflict("only a delivered delivery can be resent; retry the others".to_owned()));
     }
-    let set = tx.shared.definitions();
+    let set = tx.definitions();
     let webhook = set.webhooks.iter().find(|w| w.id == old.webhook);
     let endpoint =
         webhook.map(|w| w.endpoint).ok_or_else(|| StoreError::NotFound(format!("webhook {}", old.webhook)))?;

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::cancel::{Canceled, cancel};
 use super::filter::{self, Where};
 use super::load::any_entry;
 use super::queue;
 use super::tx::Tx;
 use crate::domain::delivery::DeliveryState;
-use crate::domain::ids::{DeliveryId, EndpointId, WebhookId};
+use crate::domain::ids::{DeliveryId, EndpointId};
 use crate::domain::time::Timestamp;
 use crate::store::admin::{BulkAction, BulkState};
 use crate::store::{BulkKind, Filter, StoreError};
@@ -111,15 +112,12 @@ pub fn stop(tx: &Tx<'_>, id: u32) -> Result<BulkAction, StoreError> {
     get(tx.db, id)
 }
 
-/// Cancels what waits for a deleted webhook; returns how many there are.
-pub fn cancel_all_of(tx: &mut Tx<'_>, webhook: WebhookId) -> Result<u64, StoreError> {
-    let filter = Filter { webhooks: vec![webhook], ..Filter::default() };
-    start(tx, BulkKind::Cancel, &filter).map(|action| action.matched)
-}
-
-/// The next slice of moves or of the oldest running action; `None` when nothing is left to do.
+/// The next slice of moves, of a deleted webhook, or of the oldest running action; `None` when nothing is left to do.
 pub fn advance(tx: &mut Tx<'_>) -> Result<Option<Vec<EndpointId>>, StoreError> {
     if let Some(touched) = super::moving::advance(tx)? {
+        return Ok(Some(touched));
+    }
+    if let Some(touched) = super::purge::advance(tx)? {
         return Ok(Some(touched));
     }
     let next = tx
@@ -169,7 +167,7 @@ pub fn advance(tx: &mut Tx<'_>) -> Result<Option<Vec<EndpointId>>, StoreError> {
 /// `None`: it changed meanwhile, or is to be left out.
 fn apply(tx: &mut Tx<'_>, kind: BulkKind, id: DeliveryId) -> Result<Option<EndpointId>, StoreError> {
     let result = match kind {
-        BulkKind::Cancel => queue::cancel(tx, id),
+        BulkKind::Cancel => cancel(tx, id).map(Canceled::endpoint),
         BulkKind::Retry { skip_if_newer_delivered } => {
             if skip_if_newer_delivered
                 && let Some(entry) = any_entry(tx.db, id).map_err(|e| tx.error(e))?

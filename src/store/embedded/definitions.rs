@@ -25,7 +25,7 @@ type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
 pub fn load(db: &Connection, shared: &Arc<Shared>) -> Result<(), StoreError> {
     let error = |e| schema::classify(&shared.folder.join(FILE), e);
     let set = read_set(db, 1, &DefinitionSet::default()).map_err(error)?;
-    shared.set_definitions(set);
+    shared.set_definitions(Arc::new(set));
     for stored in &shared.definitions().endpoints {
         shared.ledger(stored.endpoint.id).lock().paused_total_us = stored.live.paused_total_us;
     }
@@ -113,9 +113,15 @@ pub fn write_audit(tx: &Tx<'_>, entry: &NewAudit) -> Result<(), StoreError> {
         .map_err(|e| tx.error(e))
 }
 
-/// The definitions as this transaction leaves them, under the next revision.
-pub fn reread(tx: &Tx<'_>) -> Result<DefinitionSet, StoreError> {
-    let known = tx.shared.definitions();
+/// Puts the definitions as this transaction leaves them into force with its commit, under the next revision.
+fn redefine(tx: &mut Tx<'_>) -> Result<Arc<DefinitionSet>, StoreError> {
+    let set = Arc::new(reread(tx)?);
+    tx.defined = Some(set.clone());
+    Ok(set)
+}
+
+fn reread(tx: &Tx<'_>) -> Result<DefinitionSet, StoreError> {
+    let known = tx.definitions();
     if tx.endpoints_changed {
         return read_set(tx.db, known.revision + 1, &known).map_err(|e| tx.error(e));
     }
@@ -177,8 +183,8 @@ fn create(
 ) -> Result<WebhookId, StoreError> {
     tx.db
         .execute(
-            "INSERT INTO webhook(name, revision, spec, endpoint, source, orphaned, moving, deleted, created, updated)
-             VALUES(?1, 1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?6)",
+            "INSERT INTO webhook(name, revision, spec, endpoint, source, orphaned, moving, deleted, purging, created, updated)
+             VALUES(?1, 1, ?2, ?3, ?4, ?5, 0, 0, 0, ?6, ?6)",
             params![write.spec.name, spec, endpoint.0, source, write.orphaned, tx.now.0],
         )
         .map_err(|e| tx.error(e))?;
@@ -195,7 +201,7 @@ fn update(
     source: &str,
     endpoint: EndpointId,
 ) -> Result<WebhookId, StoreError> {
-    let set = tx.shared.definitions();
+    let set = tx.definitions();
     let old = set.webhooks.iter().find(|w| w.id == id).ok_or_else(|| StoreError::NotFound(format!("webhook {id}")))?;
     let moving = old.moving || old.endpoint != endpoint;
     let revision = old.revision + 1;
@@ -221,17 +227,12 @@ fn keep_revision(tx: &Tx<'_>, id: WebhookId, revision: u32, spec: &str) -> Resul
 }
 
 impl EmbeddedStore {
-    /// A change of definitions: written, then in force.
+    /// A change of definitions: written, and in force with the commit.
     fn define<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut Tx<'_>) -> Result<(DefinitionSet, T), StoreError> + Send + 'static,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<T> {
-        let shared = self.shared.clone();
-        let applied = move |(set, value)| {
-            shared.set_definitions(set);
-            value
-        };
-        self.shared.write(change, applied).boxed()
+        self.shared.write(change, |value| value).boxed()
     }
 }
 
@@ -243,10 +244,9 @@ impl Definitions for EmbeddedStore {
     fn write_webhook(&self, write: WebhookWrite, audit: NewAudit) -> Answer<Arc<Webhook>> {
         self.define(move |tx| {
             let id = write_webhook(tx, &write, &audit)?;
-            let set = reread(tx)?;
+            let set = redefine(tx)?;
             let found = set.webhooks.iter().find(|w| w.id == id).cloned();
-            let webhook = found.ok_or_else(|| StoreError::NotFound(format!("webhook {id}")))?;
-            Ok((set, webhook))
+            found.ok_or_else(|| StoreError::NotFound(format!("webhook {id}")))
         })
     }
 
@@ -255,28 +255,31 @@ impl Definitions for EmbeddedStore {
             for write in &writes {
                 write_webhook(tx, write, &audit)?;
             }
-            Ok((reread(tx)?, ()))
+            redefine(tx).map(drop)
         })
     }
 
     fn delete_webhook(&self, id: WebhookId, audit: NewAudit) -> Answer<u64> {
         self.define(move |tx| {
             tx.spill_all().map_err(|e| tx.error(e))?;
-            // The name is free again; the row stays for the history that refers to it.
+            // The name is free again; the row stays for the history that refers to it. What waits is canceled in slices
+            // from now on, also after a crash.
             let gone = tx
                 .db
                 .execute(
-                    "UPDATE webhook SET deleted = 1, name = name || ' #' || id WHERE id = ?1 AND deleted = 0",
+                    "UPDATE webhook SET deleted = 1, purging = 1, name = name || ' #' || id
+                     WHERE id = ?1 AND deleted = 0",
                     [id.0],
                 )
                 .map_err(|e| tx.error(e))?;
             if gone == 0 {
                 return Err(StoreError::NotFound(format!("webhook {id}")));
             }
-            let waiting = super::bulk::cancel_all_of(tx, id)?;
+            let waiting = super::purge::waiting(tx, id)?;
             let audit = NewAudit { detail: serde_json::json!({ "canceled_deliveries": waiting }), ..audit };
             write_audit(tx, &audit)?;
-            Ok((reread(tx)?, waiting))
+            redefine(tx)?;
+            Ok(waiting)
         })
     }
 
@@ -311,7 +314,8 @@ impl Definitions for EmbeddedStore {
                 .execute("UPDATE endpoint SET patch = ?2 WHERE id = ?1", params![id.0, text])
                 .map_err(|e| tx.error(e))?;
             write_audit(tx, &audit)?;
-            Ok((keep_revision_number(tx)?, Arc::new(stored)))
+            keep_revision_number(tx)?;
+            Ok(Arc::new(stored))
         })
     }
 
@@ -404,14 +408,16 @@ impl Definitions for EmbeddedStore {
 
 /// An endpoint as it is stored now.
 pub fn stored(tx: &Tx<'_>, id: EndpointId) -> Result<StoredEndpoint, StoreError> {
-    let set = tx.shared.definitions();
+    let set = tx.definitions();
     let found = set.endpoints.iter().find(|e| e.endpoint.id == id);
     found.map(|e| (**e).clone()).ok_or_else(|| StoreError::NotFound(format!("endpoint {id}")))
 }
 
 /// The definitions reread without a new revision: plans made before stay valid.
-pub fn keep_revision_number(tx: &mut Tx<'_>) -> Result<DefinitionSet, StoreError> {
+pub fn keep_revision_number(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.endpoints_changed = true;
-    let known = tx.shared.definitions();
-    read_set(tx.db, known.revision, &known).map_err(|e| tx.error(e))
+    let known = tx.definitions();
+    let set = read_set(tx.db, known.revision, &known).map_err(|e| tx.error(e))?;
+    tx.defined = Some(Arc::new(set));
+    Ok(())
 }

@@ -5,7 +5,7 @@
 //! a deep ledger is one of:
 //!
 //! - resident;
-//! - in `tail`: accepted lately, without a row yet, above the cursor and above every row;
+//! - in `tail`: accepted lately, without a row yet, above the cursor and above every row that was looked at;
 //! - a row above the cursor: not looked at yet;
 //! - at or below the cursor behind an older one of its key, as a row or in `loose` until it has one; that key's lane is
 //!   flagged `more_on_disk`, or the key is evicted;
@@ -16,6 +16,7 @@
 //! webhook, a changed order): rows are looked at again, residents are skipped.
 
 use std::collections::BTreeSet;
+use std::collections::hash_map::Entry::Occupied;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
@@ -31,6 +32,7 @@ use crate::store::{Head, Next, OrderingPolicy, StoreError};
 
 mod deep;
 mod fold;
+mod orders;
 mod view;
 
 pub use deep::{Deep, LoadRequest, Loaded};
@@ -151,15 +153,13 @@ impl Ledger {
 
     /// Takes a newly accepted delivery, the youngest of all. `bound`: resident deliveries allowed here.
     pub fn accept(&mut self, entry: Entry, bound: usize) -> Option<Folded> {
+        let folded = if self.policy.coalesce { self.fold(&entry) } else { None };
+        if folded.is_some() {
+            return folded;
+        }
         self.unfinished += 1;
         if self.deep.is_none() && self.entries.len() >= bound {
             self.go_deep(entry.position);
-        }
-        let folded = if self.policy.coalesce { self.fold(&entry) } else { None };
-        if let Some(folded) = folded {
-            self.unfinished -= 1;
-            self.insert(folded.survivor.clone());
-            return Some(folded);
         }
         match &mut self.deep {
             Some(deep) => {
@@ -169,6 +169,19 @@ impl Ledger {
             None => self.insert(entry),
         }
         None
+    }
+
+    /// Takes a delivery made beside intake, the youngest of all, which has its row already. It folds nothing.
+    pub fn accept_at_end(&mut self, entry: Entry, bound: usize) {
+        self.unfinished += 1;
+        if self.deep.is_none() && self.entries.len() >= bound {
+            self.go_deep(entry.position);
+        }
+        match &mut self.deep {
+            // Its row is found when the scan gets there.
+            Some(deep) => deep.look_again(),
+            None => self.insert(entry),
+        }
     }
 
     /// Makes a delivery resident at its place in its lane.
@@ -266,23 +279,30 @@ impl Ledger {
         Some(entry)
     }
 
-    /// Gives a started delivery back unsent.
-    pub fn release(&mut self, id: DeliveryId) {
-        let Some(entry) = self.entries.get_mut(&id).filter(|e| e.in_flight) else { return };
+    /// Gives a started delivery back unsent. Returned is one that was canceled meanwhile: it has ended.
+    pub fn release(&mut self, id: DeliveryId) -> Option<Entry> {
+        let mut entry = match self.entries.entry(id) {
+            Occupied(slot) if slot.get().in_flight => slot.remove(),
+            _ => return None,
+        };
         entry.in_flight = false;
-        let entry = entry.clone();
         let key = self.lane_key(&entry);
         self.land(key, id);
-        self.entries.remove(&id);
+        if entry.cancel {
+            self.unfinished -= 1;
+            self.retrying -= u64::from(entry.due.is_some());
+            self.settle(key);
+            return Some(entry);
+        }
         self.insert(entry);
         self.settle(key);
+        None
     }
 
-    pub fn release_all(&mut self) {
+    /// The same for all that is in flight.
+    pub fn release_all(&mut self) -> Vec<Entry> {
         let started: Vec<_> = self.entries.values().filter(|e| e.in_flight).map(|e| e.id).collect();
-        for id in started {
-            self.release(id);
-        }
+        started.into_iter().filter_map(|id| self.release(id)).collect()
     }
 
     fn land(&mut self, key: u64, id: DeliveryId) {
@@ -313,8 +333,8 @@ impl Ledger {
         entry.first_attempt_at.get_or_insert(started_at);
         let state = match next {
             Next::Delivered => S::Delivered,
+            Next::Failed | Next::Retry { .. } if entry.cancel => S::Canceled,
             Next::Failed => S::Failed,
-            Next::Retry { .. } if entry.cancel => S::Canceled,
             Next::Retry { at, counted } => {
                 entry.counted += u32::from(counted);
                 entry.due = Some(at);
@@ -332,83 +352,6 @@ impl Ledger {
         self.settle(key);
         let successor = self.head(key).map(|e| e.id).filter(|next| *next != id).and_then(|id| self.as_head(id));
         Ok(Finished { entry, state, successor })
-    }
-
-    /// Cancels a resident delivery. `Ok(None)`: it is in flight and ends with its attempt.
-    pub fn cancel(&mut self, id: DeliveryId) -> Option<Option<Entry>> {
-        if let Some(entry) = self.entries.get_mut(&id).filter(|e| e.in_flight) {
-            entry.cancel = true;
-            return Some(None);
-        }
-        let entry = self.remove(id)?;
-        self.unfinished -= 1;
-        self.retrying -= u64::from(entry.due.is_some());
-        Some(Some(entry))
-    }
-
-    /// Makes a resident retry due now.
-    pub fn hurry(&mut self, id: DeliveryId, now: Timestamp) -> Option<Entry> {
-        let entry = self.entries.get(&id).filter(|e| e.due.is_some() && !e.in_flight)?;
-        let key = self.lane_key(entry);
-        self.hide(key);
-        let entry = self.entries.get_mut(&id)?;
-        entry.due = Some(now);
-        entry.manual = true;
-        let entry = entry.clone();
-        self.expose(key);
-        Some(entry)
-    }
-
-    /// Changes the order in force: lanes are made anew.
-    pub fn set_policy(&mut self, policy: OrderingPolicy) {
-        if self.policy == policy {
-            return;
-        }
-        let relane = self.policy.ordering != policy.ordering;
-        self.policy = policy;
-        if relane {
-            self.relane();
-        }
-    }
-
-    /// Webhooks whose deliveries are sent from now on. Those of a returning webhook are looked for on disk.
-    pub fn set_active(&mut self, active: Arc<HashSet<WebhookId>>, left: &HashSet<WebhookId>, returned: bool) {
-        self.active = active;
-        if !left.is_empty() && self.entries().any(|e| left.contains(&e.webhook)) {
-            self.relane();
-        }
-        if returned && self.unfinished > self.entries.len() as u64 {
-            self.deepen(DeliveryId(-1));
-            self.relane();
-        }
-    }
-
-    fn relane(&mut self) {
-        if let Some(deep) = &mut self.deep {
-            deep.forget_keys();
-        }
-        self.lanes.clear();
-        self.fresh.clear();
-        self.retries.clear();
-        let mut waiting: Vec<Entry> = Vec::with_capacity(self.entries.len());
-        let entries = std::mem::take(&mut self.entries);
-        for (id, entry) in entries {
-            if entry.in_flight {
-                // Two of one new key may be in flight for once: they were started under the old order.
-                self.lanes.entry(self.lane_key(&entry)).or_default().in_flight.push(id);
-                self.entries.insert(id, entry);
-            } else {
-                waiting.push(entry);
-            }
-        }
-        waiting.sort_by_key(|e| e.position);
-        if self.deep.is_some() {
-            // Older ones of their keys may lie on disk: everything is found again from there, in order.
-            self.rewind(DeliveryId(-1));
-            self.move_to_tail(waiting);
-        } else {
-            waiting.into_iter().for_each(|entry| self.insert(entry));
-        }
     }
 
     /// Residents that a restart could not find: they get rows. Marks them.
@@ -429,17 +372,6 @@ impl Ledger {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.body = Some(body);
         }
-    }
-
-    /// Waiting deliveries moved to another endpoint or are gone: they are no longer this ledger's.
-    pub fn forget(&mut self, id: DeliveryId, retrying: bool) {
-        self.touch(id);
-        if self.get(id).is_some_and(|e| e.in_flight) {
-            return;
-        }
-        let _ = self.remove(id);
-        self.unfinished = self.unfinished.saturating_sub(1);
-        self.retrying = self.retrying.saturating_sub(u64::from(retrying));
     }
 
     /// Whether heads that are wanted now lie on disk.

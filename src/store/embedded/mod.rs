@@ -14,7 +14,7 @@
 //! | `writer`, `tx`, `ops`, `counts`, `accept`, `idempotency`, `plan`, `body` | the one transaction after another |
 //! | `load` | rows back into a ledger |
 //! | `recovery` | opening, and saving what a damaged file still holds |
-//! | `definitions`, `bulk`, `moving`, `beside`, `prune` | what people and timers order |
+//! | `definitions`, `cancel`, `bulk`, `moving`, `purge`, `beside`, `prune` | what people and timers order |
 //! | `reads`, `readers`, `filter` | [`Archive`](crate::store::Archive) |
 
 use std::sync::{Arc, mpsc};
@@ -31,6 +31,7 @@ mod ballast;
 mod beside;
 mod body;
 mod bulk;
+mod cancel;
 mod checkpoint;
 mod counts;
 mod definitions;
@@ -42,6 +43,7 @@ mod moving;
 mod ops;
 mod plan;
 mod prune;
+mod purge;
 mod queue;
 mod readers;
 mod reads;

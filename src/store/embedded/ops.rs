@@ -38,6 +38,16 @@ pub enum Op {
     },
     /// Every event up to it has all its deliveries as rows.
     SpilledUpto(u64),
+    /// It belongs to another endpoint from now on.
+    Moved {
+        id: DeliveryId,
+        webhook: WebhookId,
+        from: EndpointId,
+        to: EndpointId,
+        state: DeliveryState,
+    },
+    /// Nothing follows the attempt in flight, also after a restart.
+    Canceling(DeliveryId),
     /// A row leaves a state that is counted (manual retry).
     Uncount {
         endpoint: EndpointId,
@@ -66,13 +76,15 @@ pub struct Ended {
     pub successor: Option<DeliveryId>,
     /// The attempt that ended it.
     pub last: Option<Attempt>,
+    /// It was canceled while in flight.
+    pub canceling: bool,
 }
 
 impl Ended {
     /// Without a last attempt or a successor.
     pub fn of(endpoint: EndpointId, entry: &Entry, state: DeliveryState, at: Timestamp) -> Self {
-        let (id, webhook, attempts) = (entry.id, entry.webhook, entry.attempts);
-        Self { endpoint, id, webhook, attempts, state, at, successor: None, last: None }
+        let (id, webhook, attempts, canceling) = (entry.id, entry.webhook, entry.attempts, entry.cancel);
+        Self { endpoint, id, webhook, attempts, state, at, successor: None, last: None, canceling }
     }
 }
 
@@ -82,6 +94,9 @@ impl Op {
             Self::Open { endpoint, entry } => open(db, *endpoint, entry),
             Self::Final(ended) => {
                 *deltas.entry((ended.endpoint, ended.webhook, ended.state.code())).or_default() += 1;
+                if ended.canceling {
+                    db.prepare_cached("DELETE FROM canceling WHERE id = ?1")?.execute([ended.id.0])?;
+                }
                 match &ended.last {
                     Some(last) => finish_with(db, ended, last),
                     None => finish(db, ended),
@@ -92,6 +107,18 @@ impl Op {
                 .prepare_cached("UPDATE endpoint SET live = ?2 WHERE id = ?1")?
                 .execute(params![endpoint.0, serde_json::to_string(live).unwrap_or_default()])
                 .map(drop),
+            Self::Moved { id, webhook, from, to, state } => {
+                if !state.unfinished() {
+                    *deltas.entry((*from, *webhook, state.code())).or_default() -= 1;
+                    *deltas.entry((*to, *webhook, state.code())).or_default() += 1;
+                }
+                db.prepare_cached("UPDATE delivery SET endpoint = ?2 WHERE id = ?1")?
+                    .execute(params![id.0, to.0])
+                    .map(drop)
+            }
+            Self::Canceling(id) => {
+                db.prepare_cached("INSERT OR IGNORE INTO canceling(id) VALUES(?1)")?.execute([id.0]).map(drop)
+            }
             Self::SpilledUpto(seq) => set_meta(db, "spilled_upto", *seq as i64),
             Self::Uncount { endpoint, webhook, state } => {
                 *deltas.entry((*endpoint, *webhook, state.code())).or_default() -= 1;

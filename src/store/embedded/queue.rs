@@ -2,6 +2,7 @@
 
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
+use parking_lot::Mutex;
 use rusqlite::{OptionalExtension, params};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +11,8 @@ use tokio::sync::oneshot;
 use super::EmbeddedStore;
 use super::accept::Prepared;
 use super::body::Body;
-use super::ledger::{Entry, Finished};
+use super::cancel::{Canceled, cancel, end_canceled};
+use super::ledger::{Entry, Finished, Ledger};
 use super::load::{any_entry, read_event};
 use super::ops::{Ended, Op};
 use super::shared::Shared;
@@ -105,8 +107,13 @@ impl Queue for EmbeddedStore {
                             started.push(unreadable(&shared, endpoint, entry));
                         }
                         Err(error) => {
-                            let mut ledger = shared.ledger(endpoint);
-                            give_back(&mut ledger, granted.iter().skip(done).filter_map(|g| g.as_ref().ok()), &started);
+                            let ledger = shared.ledger(endpoint);
+                            give_back(
+                                &shared,
+                                &ledger,
+                                granted.iter().skip(done).filter_map(|g| g.as_ref().ok()),
+                                &started,
+                            );
                             return Err(error);
                         }
                     },
@@ -122,11 +129,19 @@ impl Queue for EmbeddedStore {
     }
 
     fn release(&self, endpoint: EndpointId, id: DeliveryId) {
-        self.shared.ledger(endpoint).lock().release(id);
+        let ledger = self.shared.ledger(endpoint);
+        let mut ledger = ledger.lock();
+        if let Some(canceled) = ledger.release(id) {
+            end_canceled(&self.shared, &mut ledger, &canceled, clock::now());
+        }
     }
 
     fn release_all(&self, endpoint: EndpointId) {
-        self.shared.ledger(endpoint).lock().release_all();
+        let ledger = self.shared.ledger(endpoint);
+        let mut ledger = ledger.lock();
+        for canceled in ledger.release_all() {
+            end_canceled(&self.shared, &mut ledger, &canceled, clock::now());
+        }
     }
 
     fn retry(&self, id: DeliveryId) -> Answer<Requeued> {
@@ -134,7 +149,7 @@ impl Queue for EmbeddedStore {
     }
 
     fn cancel(&self, id: DeliveryId) -> Answer<EndpointId> {
-        self.shared.write(move |tx| cancel(tx, id), |endpoint| endpoint).boxed()
+        self.shared.write(move |tx| cancel(tx, id), Canceled::endpoint).boxed()
     }
 
     fn resend(&self, id: DeliveryId) -> Answer<(DeliveryId, PublicId, EndpointId)> {
@@ -146,7 +161,7 @@ impl Queue for EmbeddedStore {
                     let answer = (entry.id, entry.public_id(), endpoint);
                     let bound = shared.bound.load(Ordering::Relaxed);
                     shared.backlog_change(1);
-                    shared.ledger(endpoint).lock().accept(entry, bound);
+                    shared.ledger(endpoint).lock().accept_at_end(entry, bound);
                     answer
                 },
             )
@@ -190,10 +205,10 @@ impl Queue for EmbeddedStore {
                             ],
                         )
                         .map_err(|e| tx.error(e))?;
-                    Ok((definitions::keep_revision_number(tx)?, stored.live.paused_total_us))
+                    definitions::keep_revision_number(tx)?;
+                    Ok(stored.live.paused_total_us)
                 },
-                move |(set, paused_total_us)| {
-                    shared.set_definitions(set);
+                move |paused_total_us| {
                     shared.ledger(endpoint).lock().paused_total_us = paused_total_us;
                 },
             )
@@ -253,16 +268,15 @@ fn unreadable(shared: &Arc<Shared>, endpoint: EndpointId, entry: &Entry) -> Star
     Start::Gone(entry.id)
 }
 
-fn give_back<'a>(
-    ledger: &mut Arc<parking_lot::Mutex<super::ledger::Ledger>>,
-    waiting: impl Iterator<Item = &'a Entry>,
-    started: &[Start],
-) {
+fn give_back<'a>(shared: &Shared, ledger: &Mutex<Ledger>, waiting: impl Iterator<Item = &'a Entry>, started: &[Start]) {
+    let started = started.iter().filter_map(|start| match start {
+        Start::Granted(granted) => Some(granted.id),
+        Start::Gone(_) => None,
+    });
     let mut ledger = ledger.lock();
-    waiting.for_each(|e| ledger.release(e.id));
-    for start in started {
-        if let Start::Granted(granted) = start {
-            ledger.release(granted.id);
+    for id in waiting.map(|e| e.id).chain(started) {
+        if let Some(canceled) = ledger.release(id) {
+            end_canceled(shared, &mut ledger, &canceled, clock::now());
         }
     }
 }
@@ -293,7 +307,8 @@ fn record(shared: &Arc<Shared>, endpoint: EndpointId, done: Recorded) -> Result<
     Ok(successor)
 }
 
-fn state_of(tx: &Tx<'_>, id: DeliveryId) -> Result<Option<(DeliveryState, EndpointId)>, StoreError> {
+/// A delivery's state and endpoint, as its row says.
+pub fn state_of(tx: &Tx<'_>, id: DeliveryId) -> Result<Option<(DeliveryState, EndpointId)>, StoreError> {
     tx.db
         .prepare_cached("SELECT state, endpoint FROM delivery WHERE id = ?1")
         .and_then(|mut s| {
@@ -303,26 +318,30 @@ fn state_of(tx: &Tx<'_>, id: DeliveryId) -> Result<Option<(DeliveryState, Endpoi
         .map_err(|e| tx.error(e))
 }
 
-/// Makes every delivery that may be meant visible as a row.
-fn look_up(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(DeliveryState, EndpointId), StoreError> {
+/// Makes the delivery visible as a row.
+pub fn look_up(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(DeliveryState, EndpointId), StoreError> {
     tx.drain().map_err(|e| tx.error(e))?;
     if let Some(found) = state_of(tx, id)? {
         return Ok(found);
     }
-    tx.spill_all().map_err(|e| tx.error(e))?;
+    tx.spill_event(id.event()).map_err(|e| tx.error(e))?;
     state_of(tx, id)?.ok_or_else(|| StoreError::NotFound("delivery".to_owned()))
 }
 
 /// A manual retry.
 pub fn retry(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Requeued, StoreError> {
     let (state, endpoint) = look_up(tx, id)?;
-    let ledger = tx.shared.ledger(endpoint);
+    let set = tx.definitions();
     let row = any_entry(tx.db, id).map_err(|e| tx.error(e))?;
     let mut entry = row.ok_or_else(|| StoreError::NotFound("the event of this delivery".to_owned()))?;
+    let Ok(at) = set.webhooks.binary_search_by_key(&entry.webhook, |w| w.id) else {
+        return Err(StoreError::Conflict("its webhook was deleted, so there is nowhere to send it".to_owned()));
+    };
     let newer_delivered = newer_delivered(tx, &entry)?;
-    let answer = Requeued { id, endpoint, newer_delivered };
+    let mut answer = Requeued { id, endpoint, newer_delivered };
     match state {
         DeliveryState::Retrying => {
+            let ledger = tx.shared.ledger(endpoint);
             let mut ledger = ledger.lock();
             if ledger.get(id).is_some_and(|e| e.in_flight) {
                 return Err(StoreError::Conflict("the delivery is in flight".to_owned()));
@@ -342,8 +361,10 @@ pub fn retry(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Requeued, StoreError> {
             tx.shared.backlog_change(1);
             let webhook = entry.webhook;
             tx.apply(Op::Uncount { endpoint, webhook, state }).map_err(|e| tx.error(e))?;
-            tx.apply(Op::Open { endpoint, entry: entry.clone() }).map_err(|e| tx.error(e))?;
-            ledger.lock().requeue(entry, tx.now);
+            // Where its webhook points now: the URL may have changed while it was over.
+            answer.endpoint = set.webhooks[at].endpoint;
+            tx.apply(Op::Open { endpoint: answer.endpoint, entry: entry.clone() }).map_err(|e| tx.error(e))?;
+            tx.shared.ledger(answer.endpoint).lock().requeue(entry, tx.now);
         }
         state => {
             return Err(StoreError::Conflict(format!(
@@ -353,34 +374,6 @@ pub fn retry(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Requeued, StoreError> {
         }
     }
     Ok(answer)
-}
-
-/// Cancels what waits; what is in flight ends with its attempt.
-pub fn cancel(tx: &mut Tx<'_>, id: DeliveryId) -> Result<EndpointId, StoreError> {
-    let (state, endpoint) = look_up(tx, id)?;
-    if !state.unfinished() {
-        return Err(StoreError::Conflict(format!("a delivery that is {} cannot be canceled", state.as_str())));
-    }
-    let ledger = tx.shared.ledger(endpoint);
-    let mut ledger = ledger.lock();
-    let entry = match ledger.cancel(id) {
-        // Whatever follows the running attempt.
-        Some(None) => return Ok(endpoint),
-        Some(Some(entry)) => entry,
-        None => {
-            let row = any_entry(tx.db, id).map_err(|e| tx.error(e))?;
-            let entry = row.ok_or_else(|| StoreError::NotFound("the event of this delivery".to_owned()))?;
-            ledger.forget(id, entry.due.is_some());
-            entry
-        }
-    };
-    ledger.touch(id);
-    drop(ledger);
-    tx.shared.backlog_change(-1);
-    tx.shared.count(endpoint, entry.webhook, DeliveryState::Canceled, 1);
-    let ended = Ended::of(endpoint, &entry, DeliveryState::Canceled, tx.now);
-    tx.apply(Op::Final(Box::new(ended))).map_err(|e| tx.error(e))?;
-    Ok(endpoint)
 }
 
 /// Whether a later event of the same object already reached the same webhook.

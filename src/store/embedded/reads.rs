@@ -12,6 +12,7 @@ use super::filter::{self, Where};
 use super::load::event_of;
 use super::ops::{TEST, error_kind};
 use super::shared::Shared;
+use super::tx::Tx;
 use crate::domain::attempt::{Attempt, ErrorKind, Outcome, Timings};
 use crate::domain::delivery::DeliveryState;
 use crate::domain::event::{Event, EventType};
@@ -69,7 +70,8 @@ impl Archive for EmbeddedStore {
         let shared = self.shared.clone();
         async move {
             // What has no row yet gets it with this commit.
-            let written = shared.clone().write(|tx| tx.spill_all().map_err(|e| tx.error(e)), |()| ()).await;
+            let spill = move |tx: &mut Tx<'_>| tx.spill_event(id.event()).map_err(|e| tx.error(e));
+            let written = shared.clone().write(spill, |()| ()).await;
             let row = shared.read(move |db| delivery_row(db, id)).await?;
             if row.is_none() {
                 written?;
@@ -109,7 +111,8 @@ impl Archive for EmbeddedStore {
     fn siblings(&self, seq: EventSeq) -> Answer<Vec<DeliveryRow>> {
         let shared = self.shared.clone();
         async move {
-            let written = shared.clone().write(|tx| tx.spill_all().map_err(|e| tx.error(e)), |()| ()).await;
+            let spill = move |tx: &mut Tx<'_>| tx.spill_event(seq).map_err(|e| tx.error(e));
+            let written = shared.clone().write(spill, |()| ()).await;
             let rows = shared
                 .read(move |db| {
                     let range = seq.deliveries();

@@ -43,6 +43,7 @@ pub fn verify(db: &Connection, folder: &Path) -> Result<(), StoreError> {
 pub fn restore(db: &Connection, shared: &Arc<Shared>, now: Timestamp) -> Result<Intake, StoreError> {
     let error = |e| schema::classify(&shared.folder.join(FILE), e);
     definitions::load(db, shared)?;
+    canceled_in_flight(db, now).map_err(error)?;
     counters(db, shared).map_err(error)?;
     let newest: Option<i64> = db.query_row("SELECT max(seq) FROM event", [], |r| r.get(0)).map_err(error)?;
     let reserved = meta(db, "next_seq").map_err(error)?.unwrap_or(1);
@@ -54,6 +55,26 @@ pub fn restore(db: &Connection, shared: &Arc<Shared>, now: Timestamp) -> Result<
     unindexed(db, &mut intake).map_err(error)?;
     intake.look_round(shared);
     Ok(intake)
+}
+
+/// What was canceled during its attempt is not attempted again: the attempt's end was lost with the process.
+fn canceled_in_flight(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    let tx = db.unchecked_transaction()?;
+    let canceled = DeliveryState::Canceled.code();
+    let ended: Vec<_> = tx
+        .prepare("SELECT d.endpoint, d.webhook FROM canceling c JOIN delivery d ON d.id = c.id WHERE d.state < 2")?
+        .query_map([], |r| Ok((EndpointId(r.get(0)?), WebhookId(r.get(1)?), canceled)))?
+        .collect::<rusqlite::Result<_>>()?;
+    tx.execute(
+        "UPDATE delivery SET state = ?1, finished = ?2, due = NULL
+         WHERE id IN (SELECT id FROM canceling) AND state < 2",
+        params![canceled, now.0],
+    )?;
+    let mut deltas = counts::Deltas::default();
+    ended.into_iter().for_each(|key| *deltas.entry(key).or_default() += 1);
+    counts::log(&tx, &deltas)?;
+    tx.execute("DELETE FROM canceling", [])?;
+    tx.commit()
 }
 
 fn counters(db: &Connection, shared: &Shared) -> rusqlite::Result<()> {

@@ -29,7 +29,9 @@ CREATE TABLE delivery(
   successor INTEGER, resend_of INTEGER, flags INTEGER);
 CREATE INDEX delivery_open ON delivery(endpoint, position, state) WHERE state < 2;
 CREATE INDEX delivery_key ON delivery(endpoint, key, position) WHERE state < 2;
+CREATE INDEX delivery_waiting ON delivery(webhook, id) WHERE state < 2;
 CREATE INDEX delivery_failed ON delivery(webhook, id) WHERE state IN (3, 5);
+CREATE TABLE canceling(id INTEGER PRIMARY KEY);
 CREATE TABLE attempt(
   delivery INTEGER NOT NULL, number INTEGER NOT NULL, started INTEGER NOT NULL, revision INTEGER NOT NULL,
   code INTEGER, error INTEGER, detail TEXT, headers TEXT, excerpt BLOB, truncated INTEGER NOT NULL, url TEXT NOT NULL,
@@ -48,7 +50,8 @@ CREATE TABLE endpoint(
 CREATE TABLE webhook(
   id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, revision INTEGER NOT NULL, spec TEXT NOT NULL,
   endpoint INTEGER NOT NULL, source TEXT NOT NULL, orphaned INTEGER NOT NULL, moving INTEGER NOT NULL,
-  deleted INTEGER NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL);
+  deleted INTEGER NOT NULL, purging INTEGER NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL);
+CREATE INDEX webhook_purging ON webhook(id) WHERE purging = 1;
 CREATE TABLE revision(webhook INTEGER NOT NULL, revision INTEGER NOT NULL, spec TEXT NOT NULL,
   PRIMARY KEY(webhook, revision)) WITHOUT ROWID;
 CREATE TABLE token(

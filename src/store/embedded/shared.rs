@@ -181,15 +181,19 @@ impl Shared {
         *self.health.write() = health;
     }
 
+    pub fn revision(&self) -> u64 {
+        self.definitions.read().revision
+    }
+
     pub fn definitions(&self) -> Arc<DefinitionSet> {
         self.definitions.read().clone()
     }
 
     /// New definitions are in force: deliveries of webhooks that stopped step aside, those that returned come back.
-    pub fn set_definitions(&self, set: DefinitionSet) {
+    pub fn set_definitions(&self, set: Arc<DefinitionSet>) {
         let sent = set.webhooks.iter().filter(|w| w.active() && !w.moving);
         let active: Arc<HashSet<WebhookId>> = Arc::new(sent.map(|w| w.id).collect());
-        *self.definitions.write() = Arc::new(set);
+        *self.definitions.write() = set;
         let old = std::mem::replace(&mut *self.active.write(), active.clone());
         if old == active {
             return;
@@ -275,8 +279,10 @@ impl Shared {
 fn savepoint<T>(tx: &mut Tx<'_>, change: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
     tx.db.execute_batch("SAVEPOINT change").map_err(|e| tx.error(e))?;
     let mark = tx.mark();
+    let defined = tx.defined.clone();
     let result = change(tx);
     if result.is_err() {
+        tx.defined = defined;
         tx.db.execute_batch("ROLLBACK TO change").map_err(|e| tx.error(e))?;
         tx.replay(mark).map_err(|e| tx.error(e))?;
     }

@@ -49,6 +49,24 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #[test]
+    fn folds_in_order(objects in proptest::collection::vec(0u8..20, 1..60), reopen: bool) {
+        reopening(|open| block_on(conformance::folds_in_order(open, objects, reopen)));
+    }
+}
+
+#[test]
+fn records_while_people_order() {
+    reopening(|open| conformance::records_while_people_order(open()));
+}
+
+#[test]
+fn forgets_what_a_deleted_webhook_was_to_get() {
+    reopening(|open| block_on(conformance::forgets_the_deleted(open)));
+}
+
 #[test]
 fn prunes_only_what_is_over_its_time() {
     reopening(|open| block_on(conformance::prunes(open())));
@@ -97,8 +115,11 @@ fn a_damaged_file_is_named_and_saved_elsewhere() {
     block_on(conformance::retries_in_bulk(store.clone()));
     drop(store);
     let path = folder.path().join(super::schema::FILE);
+    let root: u32 = rusqlite::Connection::open(&path)
+        .and_then(|db| db.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'delivery'", [], |r| r.get(0)))
+        .expect("a table");
     let mut bytes = std::fs::read(&path).expect("read");
-    let page = bytes.len() - 4_096;
+    let page = (root as usize - 1) * 4_096;
     bytes[page..page + 2_000].fill(0xff);
     std::fs::write(&path, &bytes).expect("written");
     std::fs::remove_file(folder.path().join("clean")).expect("it was closed in order");

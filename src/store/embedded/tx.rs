@@ -11,9 +11,10 @@ use super::ops::Op;
 use super::schema::{self, FILE};
 use super::shared::Shared;
 use crate::domain::endpoint::LiveState;
-use crate::domain::ids::EndpointId;
+use crate::domain::ids::{EndpointId, EventSeq};
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
+use crate::store::admin::DefinitionSet;
 
 /// A transaction as jobs see it.
 pub struct Tx<'a> {
@@ -22,6 +23,8 @@ pub struct Tx<'a> {
     pub now: Timestamp,
     /// Endpoints other than new ones were written in this transaction.
     pub endpoints_changed: bool,
+    /// The definitions as this transaction leaves them; in force after its commit.
+    pub(super) defined: Option<Arc<DefinitionSet>>,
     /// Operations of this transaction: kept until it is committed.
     pub(super) ops: Vec<Op>,
     pub(super) deltas: Deltas,
@@ -53,10 +56,15 @@ impl Tx<'_> {
 
     /// What the dispatch threads have recorded since.
     pub fn drain(&mut self) -> rusqlite::Result<()> {
-        let mut taken = self.shared.take_ops().into_iter();
-        while let Some(op) = taken.next() {
+        self.apply_all(self.shared.take_ops())
+    }
+
+    /// The same for several; none is forgotten when one cannot be applied.
+    fn apply_all(&mut self, ops: Vec<Op>) -> rusqlite::Result<()> {
+        let mut ops = ops.into_iter();
+        while let Some(op) = ops.next() {
             if let Err(error) = self.apply(op) {
-                self.ops.extend(taken);
+                self.ops.extend(ops);
                 return Err(error);
             }
         }
@@ -65,13 +73,38 @@ impl Tx<'_> {
 
     /// Gives every open delivery its row, so that a query sees all of them.
     pub fn spill_all(&mut self) -> rusqlite::Result<()> {
-        self.drain()?;
-        let ops = self.intake.spill(self.shared, None);
-        ops.into_iter().try_for_each(|op| self.apply(op))
+        self.spill(None)
+    }
+
+    /// Gives open deliveries their rows: those that are old at `now`, or all (`None`).
+    pub fn spill(&mut self, now: Option<Timestamp>) -> rusqlite::Result<()> {
+        let (open, upto) = self.intake.spill(self.shared, now);
+        let spilled = self.apply_all(open);
+        // A delivery that a dispatch thread recorded just before we came to it was open no more, and its row is one of
+        // these. Only with them does every delivery of those events have a row.
+        let drained = spilled.and_then(|()| self.drain());
+        let marked = upto.map_or(Ok(()), |upto| self.apply(Op::SpilledUpto(upto)));
+        drained.and(marked)
+    }
+
+    /// Gives the open deliveries of one event their rows.
+    pub fn spill_event(&mut self, seq: EventSeq) -> rusqlite::Result<()> {
+        let open = self.intake.spill_event(self.shared, seq);
+        self.apply_all(open)?;
+        self.drain()
+    }
+
+    pub fn revision(&self) -> u64 {
+        self.defined.as_ref().map_or_else(|| self.shared.revision(), |set| set.revision)
+    }
+
+    /// The definitions with what this transaction changed.
+    pub fn definitions(&self) -> Arc<DefinitionSet> {
+        self.defined.clone().unwrap_or_else(|| self.shared.definitions())
     }
 
     /// A sequence for an event made here.
-    pub fn next_seq(&mut self) -> crate::domain::ids::EventSeq {
+    pub fn next_seq(&mut self) -> EventSeq {
         self.intake.next_seq()
     }
 
@@ -89,11 +122,6 @@ impl Tx<'_> {
         } else {
             events.fetch_sub(change.unsigned_abs(), std::sync::atomic::Ordering::Relaxed);
         }
-    }
-
-    /// A row came to a counted state; memory counts it already.
-    pub fn count_delta(&mut self, endpoint: EndpointId, webhook: crate::domain::ids::WebhookId, state: i64) {
-        *self.deltas.entry((endpoint, webhook, state)).or_default() += 1;
     }
 
     /// A row in a counted state is gone.

@@ -20,6 +20,7 @@ use crate::clock;
 use crate::domain::endpoint::LiveState;
 use crate::domain::ids::EndpointId;
 use crate::domain::time::Timestamp;
+use crate::store::admin::DefinitionSet;
 use crate::store::{AcceptError, Accepted, Health, StoreError};
 use crate::telemetry::metrics;
 
@@ -160,6 +161,7 @@ impl Writer {
             shared: &self.shared,
             now,
             endpoints_changed: false,
+            defined: None,
             ops: Vec::new(),
             deltas: Deltas::default(),
             live: HashMap::default(),
@@ -175,7 +177,7 @@ impl Writer {
         let begun = clock::now();
         let result = result.and_then(|()| commit(&tx)).map_err(|e| tx.error(e));
         metrics().commit_seconds.observe(clock::now().since(begun).as_secs_f64());
-        let Tx { ops, live, .. } = tx;
+        let Tx { ops, live, defined, .. } = tx;
         if let Err(error) = &result {
             let _ = db.execute_batch("ROLLBACK");
             self.shared.put_back(ops);
@@ -185,7 +187,7 @@ impl Writer {
             if fold {
                 self.next_fold = now + FOLD_EVERY;
             }
-            self.committed(live, now, sweep);
+            self.committed(live, defined, now, sweep);
         }
         self.answer(accepted, &result, now);
         for then in after {
@@ -214,11 +216,21 @@ impl Writer {
         }
     }
 
-    fn committed(&mut self, live: HashMap<EndpointId, LiveState>, now: Timestamp, swept: bool) {
+    fn committed(
+        &mut self,
+        live: HashMap<EndpointId, LiveState>,
+        defined: Option<Arc<DefinitionSet>>,
+        now: Timestamp,
+        swept: bool,
+    ) {
+        let redefined = defined.is_some();
+        if let Some(set) = defined {
+            self.shared.set_definitions(set);
+        }
         // Showing them copies the list of all endpoints: what is only for the eye waits for the sweep.
         let at_once = live.iter().any(|(endpoint, live)| self.shared.matters(*endpoint, live));
         self.live.extend(live);
-        if (at_once || swept) && !self.live.is_empty() {
+        if (at_once || swept || redefined) && !self.live.is_empty() {
             self.shared.set_live(std::mem::take(&mut self.live));
         }
         if swept {
@@ -302,8 +314,8 @@ fn begin(tx: &mut Tx<'_>, sweep: bool, fold: bool) -> rusqlite::Result<()> {
         super::ops::set_meta(tx.db, "synced", tx.now.0)?;
     }
     if sweep {
-        let ops = tx.intake.spill(tx.shared, Some(tx.now));
-        ops.into_iter().try_for_each(|op| tx.apply(op))?;
+        let now = tx.now;
+        tx.spill(Some(now))?;
         tx.intake.index(tx.db)?;
     }
     Ok(())
@@ -320,7 +332,8 @@ fn run(
     match command {
         Command::Accept(mut prepared, reply) => {
             if result.is_ok() {
-                match tx.intake.check(tx.shared, &mut prepared) {
+                let revision = tx.revision();
+                match tx.intake.check(tx.shared, revision, &mut prepared) {
                     Ok(()) => *result = tx.intake.insert(tx.db, &mut prepared, &mut tx.deltas),
                     Err(refusal) => return drop(reply.send(Err(refusal))),
                 }
@@ -354,6 +367,9 @@ fn commit(tx: &Tx<'_>) -> rusqlite::Result<()> {
     tx.db.execute_batch("COMMIT")?;
     if events {
         crate::crash::point("after_commit");
+    }
+    if tx.ops.iter().any(|op| matches!(op, Op::SpilledUpto(_))) {
+        crate::crash::point("after_spill_commit");
     }
     Ok(())
 }

@@ -20,9 +20,12 @@ const LANES_PER_LOAD: usize = 256;
 pub struct Deep {
     /// Rows up to this position have been looked at.
     cursor: i64,
-    /// No row lies above the cursor.
+    /// No row lies above the cursor and below the tail.
     exhausted: bool,
-    /// Accepted lately, without a row; above every row.
+    /// A row lies here, above the tail's first: it is looked at when the tail is empty up to it, else the cursor would
+    /// pass what has no row yet.
+    behind: Option<DeliveryId>,
+    /// Accepted lately, without a row but for survivors of folding; sorted by position.
     pub(super) tail: VecDeque<Entry>,
     /// Not resident and still without a row: dropped once they have one.
     loose: HashMap<DeliveryId, Entry>,
@@ -105,16 +108,27 @@ impl Deep {
         self.tail.make_contiguous().sort_by_key(|e| e.position);
     }
 
+    /// A row lies above the cursor that was not there when the scan reached the end.
+    pub(super) fn look_again(&mut self) {
+        self.exhausted = false;
+        self.behind = None;
+    }
+
+    pub(super) fn tail_mut(&mut self, id: DeliveryId) -> Option<&mut Entry> {
+        let place = self.tail_place(id)?;
+        self.tail.get_mut(place)
+    }
+
     pub(super) fn spill(&mut self, id: DeliveryId, rows: &mut Vec<Entry>) {
         // Spilled oldest first, so it is nearly always the front.
         let entry = if self.tail.front().is_some_and(|e| e.id == id) {
-            self.exhausted = false;
+            self.look_again();
             self.tail.pop_front()
         } else {
             let loose = self.loose.remove(&id);
             loose.or_else(|| {
                 let entry = self.tail.remove(self.tail_place(id)?);
-                self.exhausted = false;
+                self.look_again();
                 entry
             })
         };
@@ -149,7 +163,7 @@ impl Ledger {
     pub fn rewind(&mut self, position: DeliveryId) {
         let deep = self.deepen(position);
         deep.cursor = deep.cursor.min(position.0);
-        deep.exhausted = false;
+        deep.look_again();
     }
 
     /// A finished delivery was queued again at its old place; its row says so already.
@@ -296,9 +310,18 @@ impl Ledger {
     }
 
     fn take_scanned(&mut self, rows: Vec<Entry>, exhausted: bool, touched: &HashSet<DeliveryId>) {
-        let mut full = false;
+        let (mut full, mut behind) = (false, None);
+        let tail = self.deep.as_ref().and_then(|deep| deep.tail.front()).map(|first| first.position);
         self.oldest_row = None;
         for row in rows {
+            if tail.is_some_and(|first| row.position >= first) {
+                behind = Some(row.position);
+                match self.get(row.id) {
+                    // A survivor of folding, which has a row as well.
+                    Some(_) => continue,
+                    None => break,
+                }
+            }
             if self.policy.ordering == Ordering::Endpoint
                 && self.lanes.get(&0).is_some_and(|lane| lane.queue.len() >= LANE_MAX)
             {
@@ -313,7 +336,8 @@ impl Ledger {
             }
         }
         if let Some(deep) = &mut self.deep {
-            deep.exhausted = exhausted && !full;
+            deep.exhausted = (exhausted || behind.is_some()) && !full;
+            deep.behind = behind;
         }
     }
 
@@ -341,6 +365,11 @@ impl Ledger {
             let room = self.has_room(LANE_MAX) && self.entries.len() < bound;
             let Some(deep) = &mut self.deep else { return };
             if !deep.exhausted || !room {
+                return;
+            }
+            let next = deep.tail.front().map(|first| first.position);
+            if deep.behind.is_some_and(|row| next.is_none_or(|next| next > row)) {
+                deep.look_again();
                 return;
             }
             let Some(entry) = deep.tail.pop_front() else { return };
