@@ -18,6 +18,8 @@ const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/baseline.js
 const TOLERATED: f64 = 0.5;
 /// Rounds of a long run; the median counts.
 const ROUNDS: usize = 3;
+/// A case that is too slow may have shared the machine with something else: it fails when it is so every time.
+const TRIES: usize = 3;
 
 struct Case {
     name: &'static str,
@@ -77,14 +79,16 @@ pub fn run(mode: &Mode) -> anyhow::Result<Value> {
     for case in CASES.iter().filter(|case| case.name.contains(&mode.case)) {
         eprintln!("  {}", case.name);
         let mut result = median(case, mode, &mut failures)?;
-        let mut below = too_slow(case, &result, &baseline);
-        if !below.is_empty() && !mode.update {
-            // Something else may have had the machine: it counts when it happens twice.
-            result = median(case, mode, &mut failures)?;
-            below = too_slow(case, &result, &baseline);
-        }
         if !mode.update {
-            failures.extend(below);
+            let mut slow = too_slow(case, &result, &baseline);
+            for _ in 1..TRIES {
+                if slow.is_none() {
+                    break;
+                }
+                result = median(case, mode, &mut failures)?;
+                slow = too_slow(case, &result, &baseline);
+            }
+            failures.extend(slow);
         }
         ratios.insert(
             case.name.to_owned(),
@@ -191,17 +195,22 @@ fn read_baseline() -> anyhow::Result<Value> {
     serde_json::from_str(&text).context(BASELINE)
 }
 
-/// What falls below the share of the committed ratio that is tolerated.
-fn too_slow(case: &Case, result: &CaseResult, baseline: &Value) -> Vec<String> {
-    let ratios = [("to_least", result.ratio_to_least), ("to_bare", result.ratio_to_bare)];
-    let complaint = |(name, ratio): (&str, f64)| {
-        let Some(committed) = baseline[case.name][name].as_f64() else {
-            return Some(format!("{}: {BASELINE} has no {name}; write it with --update", case.name));
-        };
-        let slow = ratio < committed * TOLERATED;
-        slow.then(|| {
-            format!("{}: {name} {} is below {TOLERATED} × the committed {committed}", case.name, rounded(ratio))
-        })
+/// A complaint when both ratios fall below the share of the committed ones that is tolerated.
+///
+/// Both, because each yardstick has moods of its own: on one machine the bare loop of ten connections does twice as
+/// much in a run as in the one before, while dispatchers stay what they were. A slower dispatcher lowers both.
+fn too_slow(case: &Case, result: &CaseResult, baseline: &Value) -> Option<String> {
+    let committed = |name: &str| baseline[case.name][name].as_f64();
+    let (Some(least), Some(bare)) = (committed("to_least"), committed("to_bare")) else {
+        return Some(format!("{}: {BASELINE} lacks it; write it with --update", case.name));
     };
-    ratios.into_iter().filter_map(complaint).collect()
+    let slow = result.ratio_to_least < least * TOLERATED && result.ratio_to_bare < bare * TOLERATED;
+    slow.then(|| {
+        format!(
+            "{}: to_least {} and to_bare {} are below {TOLERATED} × the committed {least} and {bare}",
+            case.name,
+            rounded(result.ratio_to_least),
+            rounded(result.ratio_to_bare)
+        )
+    })
 }
