@@ -1,14 +1,18 @@
 //! Event bodies: compressed on disk, counted in memory.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use foldhash::HashMap;
+use parking_lot::Mutex;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::CParameter;
 
 use crate::domain::event::Event;
+use crate::domain::ids::EventSeq;
 use crate::store::StoreError;
 
 /// Trained on NetBox requests: a 2 KB event shrinks to a tenth.
@@ -19,6 +23,8 @@ const LEVEL: i32 = 1;
 const MAX_BODY: usize = 256 << 20;
 /// Event bytes kept in memory beside the database, over all endpoints.
 pub const BODY_BUDGET: usize = 48 << 20;
+/// Bytes of events in [`Recent`].
+const RECENT_BYTES: usize = 16 << 20;
 
 thread_local! {
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
@@ -103,5 +109,38 @@ impl Clone for Body {
 impl Drop for Body {
     fn drop(&mut self) {
         self.budget.0.fetch_sub(self.cost, Ordering::Relaxed);
+    }
+}
+
+/// Events read back lately: endpoints that drain the same backlog, each at its own pace, read it once.
+#[derive(Debug, Default)]
+pub struct Recent(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    events: HashMap<EventSeq, Arc<Event>>,
+    /// In the order they were read.
+    order: VecDeque<EventSeq>,
+    bytes: usize,
+}
+
+impl Recent {
+    pub fn get(&self, seq: EventSeq) -> Option<Arc<Event>> {
+        self.0.lock().events.get(&seq).cloned()
+    }
+
+    pub fn keep(&self, seq: EventSeq, event: &Arc<Event>) {
+        let mut known = self.0.lock();
+        if known.events.insert(seq, event.clone()).is_some() {
+            return;
+        }
+        known.order.push_back(seq);
+        known.bytes += event.raw().len();
+        while known.bytes > RECENT_BYTES {
+            let Some(oldest) = known.order.pop_front() else { break };
+            if let Some(gone) = known.events.remove(&oldest) {
+                known.bytes -= gone.raw().len();
+            }
+        }
     }
 }

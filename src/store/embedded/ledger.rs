@@ -126,6 +126,8 @@ pub struct Ledger {
     pub unfinished: u64,
     pub retrying: u64,
     pub in_flight: u64,
+    /// A reading thread fetches bodies for what is resident here.
+    pub reading_ahead: bool,
 }
 
 impl Ledger {
@@ -144,6 +146,7 @@ impl Ledger {
             unfinished: 0,
             retrying: 0,
             in_flight: 0,
+            reading_ahead: false,
         }
     }
 

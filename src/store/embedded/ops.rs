@@ -8,6 +8,7 @@ use super::ledger::Entry;
 use crate::domain::attempt::{Attempt, ErrorKind, Outcome};
 use crate::domain::delivery::DeliveryState;
 use crate::domain::endpoint::LiveState;
+use crate::domain::event::EventType;
 use crate::domain::ids::{DeliveryId, EndpointId, WebhookId};
 use crate::domain::time::Timestamp;
 
@@ -16,6 +17,8 @@ const SHORT_EXCERPT: usize = 256;
 /// Flag bits of a delivery row.
 pub const TEST: i64 = 1;
 pub const MANUAL: i64 = 2;
+/// The event's type, in the flags of an open row: nothing else of the event is needed to put it in order.
+const TYPE_SHIFT: u32 = 4;
 
 #[derive(Debug)]
 pub enum Op {
@@ -134,11 +137,12 @@ impl Op {
 
 fn open(db: &Connection, endpoint: EndpointId, e: &Entry) -> rusqlite::Result<()> {
     db.prepare_cached(
-        "INSERT INTO delivery(id, endpoint, webhook, state, attempts, position, key, counted, due, first_attempt,
-           folded_from, flags)
-         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-         ON CONFLICT(id) DO UPDATE SET endpoint = ?2, state = ?4, attempts = ?5, position = ?6, key = ?7, counted = ?8,
-           due = ?9, first_attempt = ?10, folded_from = ?11, flags = ?12, finished = NULL, successor = NULL",
+        "INSERT INTO delivery(id, endpoint, webhook, state, attempts, position, key, received, counted, due,
+           first_attempt, folded_from, flags)
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+         ON CONFLICT(id) DO UPDATE SET endpoint = ?2, state = ?4, attempts = ?5, position = ?6, key = ?7, received = ?8,
+           counted = ?9, due = ?10, first_attempt = ?11, folded_from = ?12, flags = ?13, finished = NULL,
+           successor = NULL",
     )?
     .execute(params![
         e.id.0,
@@ -148,13 +152,23 @@ fn open(db: &Connection, endpoint: EndpointId, e: &Entry) -> rusqlite::Result<()
         e.attempts,
         e.position.0,
         e.object_key as i64,
+        e.received.0,
         e.counted,
         e.due.map(|t| t.0),
         e.first_attempt_at.map(|t| t.0),
         e.folded_from.map(|s| s.0 as i64),
-        if e.manual { MANUAL } else { 0 },
+        open_flags(e),
     ])
     .map(drop)
+}
+
+fn open_flags(e: &Entry) -> i64 {
+    e.event_type.code() << TYPE_SHIFT | if e.manual { MANUAL } else { 0 }
+}
+
+/// The type of event that the flags of an open row name.
+pub fn event_type(flags: i64) -> Option<EventType> {
+    EventType::from_code(flags >> TYPE_SHIFT)
 }
 
 /// What its last attempt left in the row stays.

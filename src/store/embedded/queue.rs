@@ -13,7 +13,7 @@ use super::accept::Prepared;
 use super::body::Body;
 use super::cancel::{Canceled, cancel, end_canceled};
 use super::ledger::{Entry, Finished, Ledger};
-use super::load::{any_entry, read_event};
+use super::load::{any_entry, read_events};
 use super::ops::{Ended, Op};
 use super::shared::Shared;
 use super::tx::Tx;
@@ -25,7 +25,7 @@ use crate::domain::breaker::Breaker;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::endpoint::{Control, LiveState};
 use crate::domain::event::Event;
-use crate::domain::ids::{DeliveryId, EndpointId, PublicId};
+use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, PublicId};
 use crate::domain::time::Timestamp;
 use crate::store::*;
 
@@ -97,29 +97,17 @@ impl Queue for EmbeddedStore {
         }
         let shared = self.shared.clone();
         async move {
-            let mut started = Vec::with_capacity(granted.len());
-            for (done, granted_one) in granted.iter().enumerate() {
-                match granted_one {
-                    Err(id) => started.push(Start::Gone(*id)),
-                    Ok(entry) => match fetch(&shared, entry).await {
-                        Ok(start) => started.push(start),
-                        Err(StoreError::NotFound(_) | StoreError::Corrupt(_)) => {
-                            started.push(unreadable(&shared, endpoint, entry));
-                        }
-                        Err(error) => {
-                            let ledger = shared.ledger(endpoint);
-                            give_back(
-                                &shared,
-                                &ledger,
-                                granted.iter().skip(done).filter_map(|g| g.as_ref().ok()),
-                                &started,
-                            );
-                            return Err(error);
-                        }
-                    },
+            let started = granted.iter().filter_map(|g| g.as_ref().ok());
+            let lacking = started.clone().flat_map(lacking).collect();
+            let events = match read_events(&shared, &ledger, lacking).await {
+                Ok(events) => events,
+                Err(error) => {
+                    give_back(&shared, &ledger, started);
+                    return Err(error);
                 }
-            }
-            Ok(started)
+            };
+            let mut events = events.into_iter();
+            Ok(granted.into_iter().map(|g| complete_grant(&shared, endpoint, g, &mut events)).collect())
         }
         .boxed()
     }
@@ -248,16 +236,30 @@ fn grant(entry: &Entry, event: Option<Arc<Event>>, folded_from: Option<Arc<Event
     }))
 }
 
-async fn fetch(shared: &Shared, entry: &Entry) -> Result<Start, StoreError> {
-    let event = match &entry.body {
-        Some(body) => body.event().clone(),
-        None => read_event(shared, entry.id.event()).await?,
+/// The events an entry needs beside its body in memory: its own, then the one it was folded from.
+fn lacking(entry: &Entry) -> impl Iterator<Item = EventSeq> + use<> {
+    let own = entry.body.is_none().then(|| entry.id.event());
+    own.into_iter().chain(entry.folded_from)
+}
+
+/// Grants with what was read of [`lacking`], in the same order.
+fn complete_grant(
+    shared: &Arc<Shared>,
+    endpoint: EndpointId,
+    granted: Result<Entry, DeliveryId>,
+    events: &mut impl Iterator<Item = Option<Arc<Event>>>,
+) -> Start {
+    let entry = match granted {
+        Ok(entry) => entry,
+        Err(id) => return Start::Gone(id),
     };
-    let folded_from = match entry.folded_from {
-        Some(seq) => Some(read_event(shared, seq).await?),
-        None => None,
-    };
-    Ok(grant(entry, Some(event), folded_from))
+    let mut next = || events.next().flatten();
+    let own = entry.body.as_ref().map_or_else(&mut next, |body| Some(body.event().clone()));
+    let folded_from = entry.folded_from.map(|_| next());
+    match (own, folded_from) {
+        (None, _) | (_, Some(None)) => unreadable(shared, endpoint, &entry),
+        (own, folded_from) => grant(&entry, own, folded_from.flatten()),
+    }
 }
 
 /// The event cannot be read from disk any more: the delivery fails with that reason.
@@ -268,14 +270,10 @@ fn unreadable(shared: &Arc<Shared>, endpoint: EndpointId, entry: &Entry) -> Star
     Start::Gone(entry.id)
 }
 
-fn give_back<'a>(shared: &Shared, ledger: &Mutex<Ledger>, waiting: impl Iterator<Item = &'a Entry>, started: &[Start]) {
-    let started = started.iter().filter_map(|start| match start {
-        Start::Granted(granted) => Some(granted.id),
-        Start::Gone(_) => None,
-    });
+fn give_back<'a>(shared: &Shared, ledger: &Mutex<Ledger>, started: impl Iterator<Item = &'a Entry>) {
     let mut ledger = ledger.lock();
-    for id in waiting.map(|e| e.id).chain(started) {
-        if let Some(canceled) = ledger.release(id) {
+    for entry in started {
+        if let Some(canceled) = ledger.release(entry.id) {
             end_canceled(shared, &mut ledger, &canceled, clock::now());
         }
     }

@@ -1,10 +1,11 @@
 //! A few threads that read what is committed, so that nothing else waits for the disk.
 
+use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, mpsc};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -22,24 +23,69 @@ const STEPS_MAX: u32 = 4_000;
 type Read = Box<dyn FnOnce(Result<&Connection, StoreError>) + Send>;
 
 pub struct Readers {
-    queue: mpsc::SyncSender<Read>,
+    queue: Arc<Queue>,
+}
+
+/// A condition instead of a channel behind a lock: threads that wait for the lock of a channel spin.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    reads: VecDeque<Read>,
+    closed: bool,
+}
+
+impl Queue {
+    fn push(&self, read: Read) -> bool {
+        let mut waiting = self.waiting.lock();
+        if waiting.reads.len() >= WAITING_MAX {
+            return false;
+        }
+        waiting.reads.push_back(read);
+        drop(waiting);
+        self.changed.notify_one();
+        true
+    }
+
+    /// Waits for the next read; `None` when nothing comes any more.
+    fn next(&self) -> Option<Read> {
+        let mut waiting = self.waiting.lock();
+        loop {
+            if let Some(read) = waiting.reads.pop_front() {
+                return Some(read);
+            }
+            if waiting.closed {
+                return None;
+            }
+            self.changed.wait(&mut waiting);
+        }
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.queue.waiting.lock().closed = true;
+        self.queue.changed.notify_all();
+    }
 }
 
 impl Readers {
     /// # Errors
     /// A thread cannot be started.
     pub fn start(folder: &Path) -> Result<Self, StoreError> {
-        let (queue, reads) = mpsc::sync_channel(WAITING_MAX);
-        // Shared by the reading threads: each takes the next read.
-        let reads = Arc::new(Mutex::new(reads));
+        let readers = Self { queue: Arc::default() };
         for n in 0..THREADS {
-            let (reads, folder) = (reads.clone(), folder.to_path_buf());
+            let (queue, folder) = (readers.queue.clone(), folder.to_path_buf());
             std::thread::Builder::new()
                 .name(format!("store-read-{n}"))
-                .spawn(move || serve(&reads, &folder))
+                .spawn(move || serve(&queue, &folder))
                 .map_err(|e| StoreError::Unavailable(format!("cannot start a reading thread: {e}")))?;
         }
-        Ok(Self { queue })
+        Ok(readers)
     }
 
     pub fn run<T, F>(&self, read: F) -> impl Future<Output = Result<T, StoreError>> + Send + 'static
@@ -48,21 +94,21 @@ impl Readers {
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let queued = self.queue.try_send(Box::new(move |db: Result<&Connection, StoreError>| {
+        let queued = self.queue.push(Box::new(move |db: Result<&Connection, StoreError>| {
             let _ = reply.send(db.and_then(read));
         }));
         async move {
-            queued.map_err(|_| StoreError::Unavailable("too many reads are waiting".to_owned()))?;
+            if !queued {
+                return Err(StoreError::Unavailable("too many reads are waiting".to_owned()));
+            }
             answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a read was given up".to_owned())))
         }
     }
 }
 
-fn serve(reads: &Mutex<mpsc::Receiver<Read>>, folder: &Path) {
+fn serve(queue: &Queue, folder: &Path) {
     let mut db: Option<Connection> = None;
-    loop {
-        let next = reads.lock().recv();
-        let Ok(read) = next else { return };
+    while let Some(read) = queue.next() {
         if db.is_none() {
             match schema::open_reader(folder) {
                 Ok(opened) => db = Some(opened),

@@ -25,8 +25,8 @@ CREATE TABLE event(
 CREATE TABLE delivery(
   id INTEGER PRIMARY KEY, endpoint INTEGER NOT NULL, webhook INTEGER NOT NULL, state INTEGER NOT NULL,
   attempts INTEGER NOT NULL, finished INTEGER, code INTEGER, error INTEGER, latency INTEGER, revision INTEGER,
-  excerpt BLOB, position INTEGER, key INTEGER, counted INTEGER, due INTEGER, first_attempt INTEGER, folded_from INTEGER,
-  successor INTEGER, resend_of INTEGER, flags INTEGER);
+  excerpt BLOB, position INTEGER, key INTEGER, received INTEGER, counted INTEGER, due INTEGER, first_attempt INTEGER,
+  folded_from INTEGER, successor INTEGER, resend_of INTEGER, flags INTEGER);
 CREATE INDEX delivery_open ON delivery(endpoint, position, state) WHERE state < 2;
 CREATE INDEX delivery_key ON delivery(endpoint, key, position) WHERE state < 2;
 CREATE INDEX delivery_waiting ON delivery(webhook, id) WHERE state < 2;

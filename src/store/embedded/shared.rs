@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::body::Budget;
+use super::body::{Budget, Recent};
 use super::ledger::{Ledger, RESIDENT_MAX};
 use super::ops::Op;
 use super::readers::Readers;
@@ -37,6 +37,7 @@ pub struct Shared {
     pub commands: mpsc::SyncSender<Command>,
     readers: Readers,
     pub budget: Arc<Budget>,
+    pub recent: Recent,
     /// Resident deliveries allowed per endpoint at present.
     pub bound: AtomicUsize,
     /// Unfinished deliveries over all endpoints.
@@ -62,6 +63,7 @@ impl Shared {
             commands,
             readers,
             budget: Arc::default(),
+            recent: Recent::default(),
             bound: AtomicUsize::new(RESIDENT_MAX),
             backlog: AtomicU64::new(0),
             events: AtomicU64::new(0),

@@ -65,10 +65,18 @@ impl Ledger {
         self.entries.get(&before?)
     }
 
-    /// Heads without a body, those that are sent first.
-    pub fn bodiless(&self, limit: usize) -> Vec<DeliveryId> {
-        let heads = self.fresh.iter().map(|(_, id)| *id).take(limit);
-        heads.filter(|id| self.entries.get(id).is_some_and(|e| e.body.is_none() && e.folded_from.is_none())).collect()
+    /// Deliveries without a body that can be sent at `now` or follow one that can, in the order of the queue.
+    pub fn bodiless(&self, now: Timestamp, limit: usize) -> Vec<DeliveryId> {
+        let lacking = |e: &&Entry| e.body.is_none() && !e.in_flight && e.folded_from.is_none();
+        let due = |e: &&Entry| e.due.is_none_or(|due| due <= now);
+        let mut places: Vec<_> =
+            self.entries.values().filter(lacking).filter(due).map(|e| (e.position, e.id)).collect();
+        if places.len() > limit {
+            places.select_nth_unstable(limit);
+            places.truncate(limit);
+        }
+        places.sort_unstable();
+        places.into_iter().map(|(_, id)| id).collect()
     }
 
     /// First attempts among those in flight.
