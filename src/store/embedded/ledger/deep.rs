@@ -265,9 +265,7 @@ impl Ledger {
         if self.policy.ordering != request.ordering {
             return;
         }
-        for (key, rows, more) in loaded.lanes {
-            self.fill_lane(key, rows, more, &touched);
-        }
+        self.fill_lanes(loaded.lanes, &touched);
         if scan_valid && request.scan_rows > 0 {
             self.take_scanned(loaded.scanned, loaded.exhausted, &touched);
         }
@@ -276,19 +274,25 @@ impl Ledger {
         self.surface();
     }
 
-    fn fill_lane(&mut self, key: u64, rows: Vec<Entry>, more: bool, touched: &HashSet<DeliveryId>) {
-        let Some(deep) = &mut self.deep else { return };
-        deep.recall(key);
-        deep.wanted.remove(&key);
-        for row in rows {
-            if !touched.contains(&row.id) && self.get(row.id).is_none() {
-                self.insert(row);
+    fn fill_lanes(&mut self, lanes: Vec<(u64, Vec<Entry>, bool)>, touched: &HashSet<DeliveryId>) {
+        let mut read_upto = HashMap::default();
+        let mut filled = Vec::with_capacity(lanes.len());
+        for (key, rows, more) in lanes {
+            let Some(deep) = &mut self.deep else { return };
+            deep.recall(key);
+            deep.wanted.remove(&key);
+            let last = rows.last().map(|row| row.position);
+            read_upto.insert(key, last.filter(|_| more));
+            filled.push((key, more));
+            for row in rows {
+                if !touched.contains(&row.id) && self.get(row.id).is_none() {
+                    self.insert(row);
+                }
             }
         }
-        if !more {
-            self.adopt_loose(key);
-        }
-        if let Some(lane) = self.lanes.get_mut(&key) {
+        self.adopt_loose(&read_upto);
+        for (key, more) in filled {
+            let Some(lane) = self.lanes.get_mut(&key) else { continue };
             lane.more_on_disk = more;
             // A row that was touched while we read is looked for again.
             if lane.queue.is_empty() && lane.in_flight.is_empty() {
@@ -297,11 +301,19 @@ impl Ledger {
         }
     }
 
-    /// Deliveries of a key that still have no row follow those that have one.
-    fn adopt_loose(&mut self, key: u64) {
+    /// Deliveries of these keys that still have no row join those that have one: up to the last row that was read, or
+    /// all. They may stand between rows, when those behind them got theirs because somebody asked for them.
+    fn adopt_loose(&mut self, read_upto: &HashMap<u64, Option<DeliveryId>>) {
         let Some(deep) = &mut self.deep else { return };
+        if deep.loose.is_empty() || read_upto.is_empty() {
+            return;
+        }
         let (policy, active) = (self.policy, self.active.clone());
-        let ours = deep.loose.extract_if(|_, e| lane_key(policy, e) == key && active.contains(&e.webhook));
+        let wanted = |e: &Entry| match read_upto.get(&lane_key(policy, e)) {
+            Some(upto) => upto.is_none_or(|last| e.position < last) && active.contains(&e.webhook),
+            None => false,
+        };
+        let ours = deep.loose.extract_if(|_, e| wanted(e));
         let mut ours: Vec<Entry> = ours.map(|(_, entry)| entry).collect();
         ours.sort_by_key(|e| e.position);
         for entry in ours {
