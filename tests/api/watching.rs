@@ -124,7 +124,7 @@ fn metrics_tell_what_due_deliveries_wait_for() {
 }
 
 #[test]
-fn an_event_refused_by_the_store_is_counted_as_such() {
+fn an_event_refused_for_the_backlog_is_counted_as_busy() {
     let options = Options::default().env("NETBOX_WEBHOOKD__STORE__MAX_BACKLOG", "1");
     let server = TestServer::with(options);
     server.create_webhook(&webhook("a", "http://127.0.0.1:9/a"));
