@@ -1,30 +1,26 @@
 //! Composition: store, dispatcher, intake and web put together, and taken down in order.
 
-use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::catalog::validate;
-use crate::config::{Config, Durability, FileWebhook, Loaded};
+use crate::catalog;
+use crate::config::{Config, Durability, Loaded, keep_fixed};
 use crate::dispatch::{Deps, Dispatcher};
-use crate::domain::models::Models;
-use crate::domain::webhook::{Source, Webhook};
-use crate::store::admin::{DefinitionSet, NewAudit, Scope, WebhookWrite};
+use crate::store::admin::NewAudit;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::{Store, StoreConfig};
-use crate::web::{self, AppState, auth};
+use crate::web::{self, AppState};
 
-/// Name of the token made at the first start, or given by `auth.bootstrap_token`.
-const BOOTSTRAP: &str = "bootstrap";
-/// File in the data folder that holds it.
-const TOKEN_FILE: &str = "admin-token";
+mod admin_token;
+mod definitions;
+
 /// Connections that may wait to be taken.
 const BACKLOG: u32 = 1_024;
 /// Most dispatch threads chosen by ourselves.
@@ -59,24 +55,28 @@ impl Running {
 
     /// Takes the configuration anew; a bad one is reported and the old one stays in force.
     async fn reload(&mut self) {
-        let reloaded = match self.loaded.reload() {
-            Ok(reloaded) => reloaded,
-            Err(error) => {
-                return tracing::error!(%error, "the new configuration is not valid, the old one stays in force");
-            }
-        };
-        if let Err(error) = define_from_files(&self.store, &reloaded.config).await {
-            return tracing::error!(%error, "the new configuration is not valid, the old one stays in force");
+        if let Err(error) = self.take_anew().await {
+            let error = format!("{error:#}");
+            tracing::error!(error, "the new configuration is not valid, the old one stays in force");
         }
+    }
+
+    async fn take_anew(&mut self) -> anyhow::Result<()> {
+        let (mut reloaded, definitions) = catalog::reload(&self.loaded)?;
+        let later = keep_fixed(&self.config.borrow(), &mut reloaded.config);
+        // Whatever may be refused is looked at before anything is changed.
+        let changes = definitions::changes(&self.store.definitions(), definitions)?;
+        admin_token::provide(&self.store, &reloaded.config).await?;
+        changes.write(&self.store).await?;
         let _ = crate::telemetry::set_level(&reloaded.config.log.level);
-        let old = self.config.borrow().clone();
-        if old.server != reloaded.config.server || old.store != reloaded.config.store {
-            tracing::warn!("changes under [server] and [store] take effect at the next start");
+        if !later.is_empty() {
+            tracing::warn!(keys = later.join(", "), "some changes take effect at the next start");
         }
         self.config.send_replace(Arc::new(reloaded.config.clone()));
         self.loaded = reloaded;
         self.dispatcher.refresh().await;
         tracing::info!("the configuration was taken anew");
+        Ok(())
     }
 }
 
@@ -92,8 +92,8 @@ pub async fn start(loaded: Loaded) -> anyhow::Result<Running> {
     raise_file_limit(config.delivery.max_in_flight);
     let embedded = Arc::new(EmbeddedStore::open(store_config(&config)).context("cannot open the store")?);
     let store: Arc<dyn Store> = embedded.clone();
-    let admin_token = admin_token(&store, &config).await?;
-    define_from_files(&store, &config).await?;
+    let admin_token = admin_token::provide(&store, &config).await?;
+    definitions::changes(&store.definitions(), catalog::from_file(&loaded)?)?.write(&store).await?;
     let (sender, watched) = watch::channel(config.clone());
     let threads = match config.delivery.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX),
@@ -127,97 +127,8 @@ fn store_config(config: &Config) -> StoreConfig {
     }
 }
 
-/// The token of the configuration, or the one made at the first start; either is in force afterwards.
-async fn admin_token(store: &Arc<dyn Store>, config: &Config) -> anyhow::Result<String> {
-    let path = config.store.path.join(TOKEN_FILE);
-    let given = !config.auth.bootstrap_token.is_empty();
-    let token = if given {
-        config.auth.bootstrap_token.clone()
-    } else {
-        match std::fs::read_to_string(&path) {
-            Ok(text) => text.trim().to_owned(),
-            Err(_) => auth::generate(),
-        }
-    };
-    let hash = auth::hash(&token);
-    let known = store.tokens();
-    if !known.iter().any(|t| t.hash == hash) {
-        let old = known.iter().find(|t| t.name == BOOTSTRAP).map(|t| t.id);
-        if let Some(old) = old {
-            store.revoke_token(old, by_server("token.revoke", "token bootstrap")).await?;
-        }
-        let audit = by_server("token.create", "token bootstrap");
-        store.create_token(BOOTSTRAP.to_owned(), vec![Scope::Admin], hash, audit).await?;
-    }
-    if !given && !path.exists() {
-        write_private(&path, &token).with_context(|| format!("cannot write {}", path.display()))?;
-        tracing::info!(path = %path.display(), "made an admin token");
-    }
-    Ok(token)
-}
-
-fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{text}")
-}
-
 fn by_server(action: &'static str, target: impl Into<String>) -> NewAudit {
     NewAudit { actor: "configuration".to_owned(), action, target: target.into(), detail: serde_json::Value::Null }
-}
-
-/// Puts the `[[webhook]]`s of the file into force. One that the file no longer names is disabled and kept: a typo must
-/// not cancel its deliveries.
-async fn define_from_files(store: &Arc<dyn Store>, config: &Config) -> anyhow::Result<()> {
-    let models = Models::with_extra(&config.webhooks.models).map_err(|e| anyhow::anyhow!("{e}"))?;
-    let mut valid = Vec::new();
-    for FileWebhook { line, value } in &config.file_webhooks {
-        match validate::create(value, &models) {
-            Ok((spec, url)) => valid.push((line, spec, url)),
-            Err(errors) => bail!("config line {line}: the webhook is not valid: {errors}"),
-        }
-    }
-    let set = store.definitions();
-    let by_name: HashMap<&str, &Arc<Webhook>> = set.webhooks.iter().map(|w| (w.spec.name.as_str(), w)).collect();
-    let named: HashSet<String> = valid.iter().map(|(_, spec, _)| spec.name.clone()).collect();
-    let mut writes = Vec::new();
-    for (line, spec, url) in valid {
-        let known = by_name.get(spec.name.as_str());
-        if let Some(other) = known.filter(|w| w.source != Source::File) {
-            bail!("config line {line}: a webhook named \"{}\" was made elsewhere already", other.spec.name);
-        }
-        if known.is_some_and(|w| *w.spec == spec && !w.orphaned) {
-            continue;
-        }
-        let id = known.map(|w| w.id);
-        writes.push(WebhookWrite { id, spec, url, source: Source::File, orphaned: false });
-    }
-    if !writes.is_empty() {
-        store.write_webhooks(writes, by_server("webhook.define", "")).await?;
-    }
-    let orphans = orphans(&set, &named);
-    if !orphans.is_empty() {
-        store.write_webhooks(orphans, by_server("webhook.orphan", "")).await?;
-    }
-    Ok(())
-}
-
-/// Webhooks of the file that it no longer names.
-fn orphans(set: &DefinitionSet, named: &HashSet<String>) -> Vec<WebhookWrite> {
-    let gone = |w: &&Arc<Webhook>| w.source == Source::File && !w.orphaned && !named.contains(&w.spec.name);
-    let orphan = |webhook: &Arc<Webhook>| {
-        tracing::warn!(webhook.id = %webhook.id, webhook.name = %webhook.spec.name,
-            "the configuration no longer names this webhook, it is disabled and its deliveries are held");
-        WebhookWrite {
-            id: Some(webhook.id),
-            spec: (*webhook.spec).clone(),
-            url: webhook.url.clone(),
-            source: Source::File,
-            orphaned: true,
-        }
-    };
-    set.webhooks.iter().filter(gone).map(orphan).collect()
 }
 
 /// Connections need file descriptors: the soft limit is often 1,024.

@@ -107,7 +107,7 @@ mod at_named_points {
     #[test]
     fn after_open_deliveries_got_their_rows() {
         let answers = || Duration::from_millis(rand::rng().random_range(350..650));
-        let bed = Bed::with(Options::config(CONFIG), move || answers());
+        let bed = Bed::with(Options::config(CONFIG), answers);
         survives_with("after_spill_commit", [1, 3, 9], bed);
     }
 

@@ -1,36 +1,73 @@
 //! The `[[webhook]]` tables of the configuration, as definitions.
 
+use std::path::Path;
+
 use super::validate::{self, Valid};
-use crate::config::{ConfigError, Loaded, Place, Problem};
+use crate::config::{Config, ConfigError, Loaded, Place, Problem};
 use crate::domain::models::Models;
+
+/// A definition of the file, and the line its table begins at.
+#[derive(Debug)]
+pub struct FromFile {
+    pub line: usize,
+    pub valid: Valid,
+}
+
+/// The configuration with the definitions in it.
+///
+/// # Errors
+/// A file that cannot be read, or every problem of every key and every table.
+pub fn load(explicit: Option<&Path>) -> Result<(Loaded, Vec<FromFile>), ConfigError> {
+    complete(Config::survey(explicit)?)
+}
+
+/// The same place again, as SIGHUP asks for.
+///
+/// # Errors
+/// As [`load`]; the caller keeps the old configuration then.
+pub fn reload(loaded: &Loaded) -> Result<(Loaded, Vec<FromFile>), ConfigError> {
+    complete(loaded.survey_again()?)
+}
 
 /// All definitions of the file, in its order.
 ///
 /// # Errors
-/// Every problem of every table, with the line the table begins at.
-pub fn from_file(loaded: &Loaded) -> Result<Vec<Valid>, ConfigError> {
-    let config = &loaded.config;
-    let mut problems = Vec::new();
-    let models = Models::with_extra(&config.webhooks.models).unwrap_or_else(|e| {
-        // Checked when the configuration was read; said again rather than ignored.
-        problems.push(Problem::new(Place::Line(0), "webhooks.models", e.to_string()));
-        Models::builtin()
-    });
-    let mut valid = Vec::with_capacity(config.file_webhooks.len());
+/// Every problem of every table.
+pub fn from_file(loaded: &Loaded) -> Result<Vec<FromFile>, ConfigError> {
+    complete((loaded.clone(), Vec::new())).map(|(_, definitions)| definitions)
+}
+
+fn complete((loaded, mut problems): (Loaded, Vec<Problem>)) -> Result<(Loaded, Vec<FromFile>), ConfigError> {
+    let definitions = definitions(&loaded.config, &mut problems);
+    problems.sort();
+    if problems.is_empty() {
+        Ok((loaded, definitions))
+    } else {
+        Err(ConfigError::Invalid { file: loaded.file, problems })
+    }
+}
+
+fn definitions(config: &Config, problems: &mut Vec<Problem>) -> Vec<FromFile> {
+    // Models that are not right are told of where the key is read.
+    let models = Models::with_extra(&config.webhooks.models).unwrap_or_else(|_| Models::builtin());
+    let mut definitions = Vec::with_capacity(config.file_webhooks.len());
     for webhook in &config.file_webhooks {
+        let line = webhook.line;
         match validate::create(&webhook.value, &models) {
-            Ok(definition) => valid.push(definition),
+            Ok(valid) => definitions.push(FromFile { line, valid }),
             Err(errors) => {
-                let place = Place::Line(webhook.line);
-                problems.extend(errors.0.into_iter().flat_map(|(field, messages)| {
+                for (field, messages) in errors.0 {
                     let key = format!("webhook.{field}");
-                    let place = place.clone();
-                    messages.into_iter().map(move |message| Problem::new(place.clone(), &key, message))
-                }));
+                    // The reader of the file may have said it already.
+                    if problems.iter().any(|p| p.place == Place::Line(line) && p.key == key) {
+                        continue;
+                    }
+                    problems.extend(messages.into_iter().map(|text| Problem::new(Place::Line(line), &key, text)));
+                }
             }
         }
     }
-    if problems.is_empty() { Ok(valid) } else { Err(ConfigError::Invalid { file: loaded.file.clone(), problems }) }
+    definitions
 }
 
 #[cfg(test)]
@@ -38,7 +75,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn read(text: &str) -> Result<Vec<Valid>, String> {
+    fn read(text: &str) -> Result<Vec<FromFile>, String> {
         let config = Config::parse(text, &[]).expect("the file itself is right");
         from_file(&Loaded::built(config)).map_err(|e| e.to_string())
     }
@@ -49,9 +86,9 @@ mod tests {
             [[webhook]]\nname = \"a\"\nmodels = [\"Site\", \"my_plugin.thing\"]\ntype_create = true\npayload_url = \"https://a/\"\n\
             [[webhook]]\nname = \"b\"\nmodels = [\"dcim.rack\"]\ntype_delete = true\npayload_url = \"https://b/\"\n";
         let specs = read(text).expect("two definitions");
-        let names: Vec<_> = specs.iter().map(|(spec, _)| spec.name.as_str()).collect();
+        let names: Vec<_> = specs.iter().map(|d| d.valid.0.name.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
-        assert_eq!(specs[0].0.models, ["dcim.site", "my_plugin.thing"]);
+        assert_eq!(specs[0].valid.0.models, ["dcim.site", "my_plugin.thing"]);
     }
 
     #[test]

@@ -13,8 +13,8 @@ mod from_file;
 mod represent;
 pub mod validate;
 
-pub use from_file::from_file;
-pub use represent::{MASK, to_json};
+pub use from_file::{FromFile, from_file, load, reload};
+pub use represent::{masked, to_json};
 
 /// The matches of one model, by event type.
 type ByType = [Vec<Planned>; EventType::ALL.len()];

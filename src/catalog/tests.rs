@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::validate::{FieldErrors, beside, create, patch, replace};
 use super::*;
+use crate::domain::credentials::MASK;
 use crate::domain::ids::EndpointId;
 use crate::domain::models::Models;
 use crate::domain::time::Timestamp;

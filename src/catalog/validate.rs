@@ -2,19 +2,18 @@
 
 use std::io::Read;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde_json::Value;
 
-use super::MASK;
 use super::fields::Fields;
 pub use super::fields::{FieldErrors, NON_FIELD};
+use crate::domain::credentials::{MASK, is_masked, unmasked_headers};
 use crate::domain::event::EventType;
 use crate::domain::ids::{MAX_FANOUT, WebhookId};
 use crate::domain::models::Models;
 use crate::domain::payload_url::{self, PayloadUrl, mask_userinfo};
 use crate::domain::webhook::{HttpMethod, PayloadFormat, Signing, WebhookSpec, header_lines, is_header_value};
+use crate::signing::is_standard_secret;
 use crate::store::admin::DefinitionSet;
 
 /// Longest `name`, as in NetBox.
@@ -30,7 +29,8 @@ const MAX_TIMEOUT: u32 = 3_600;
 /// Largest CA file that is read, in bytes: the whole of Mozilla's list is a quarter of it.
 const MAX_CA_FILE: u64 = 1_048_576;
 /// What an answer of the API holds beside the definition.
-const READ_ONLY: [&str; 8] = ["id", "url", "display", "endpoint_id", "source", "orphaned", "created", "last_updated"];
+const READ_ONLY: [&str; 10] =
+    ["id", "url", "display", "endpoint_id", "source", "orphaned", "moving", "revision", "created", "last_updated"];
 
 /// A definition and its parsed URL.
 pub type Valid = (WebhookSpec, PayloadUrl);
@@ -213,6 +213,13 @@ fn keep_masked(spec: &mut WebhookSpec, old: Option<&WebhookSpec>, errors: &mut F
     if let Some(old) = old.filter(|old| mask_userinfo(&old.payload_url) == spec.payload_url) {
         spec.payload_url.clone_from(&old.payload_url);
     }
+    if let Some(old) = old {
+        spec.additional_headers = unmasked_headers(&spec.additional_headers, &old.additional_headers);
+    }
+    for name in is_masked(&spec.additional_headers) {
+        let problem = format!("\"{MASK}\" stands for a value of \"{name}\" that is already set; there is none.");
+        errors.add("additional_headers", problem);
+    }
     if spec.payload_url.contains(&format!("://{MASK}@")) {
         errors.add("payload_url", format!("\"{MASK}\" stands for a password that is already set; give it again."));
     }
@@ -255,7 +262,7 @@ fn check_signing(spec: &WebhookSpec, errors: &mut FieldErrors) {
     }
     if spec.secret.is_empty() {
         errors.add("secret", "signing \"standard\" needs a secret.");
-    } else if spec.secret.strip_prefix("whsec_").is_some_and(|key| STANDARD.decode(key).is_err()) {
+    } else if !is_standard_secret(&spec.secret) {
         errors.add("secret", "What follows \"whsec_\" must be base64.");
     }
 }

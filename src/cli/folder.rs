@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::output;
 use crate::config::Config;
-use crate::store::admin::{NewAudit, Scope, Token};
+use crate::store::admin::{MAX_TOKEN_NAME, NewAudit, Scope, Token, token_name};
 use crate::store::embedded::{self, EmbeddedStore};
 use crate::store::{Definitions, StoreConfig, StoreError};
 use crate::web::auth;
@@ -70,6 +70,7 @@ impl OfflineTokens {
 
     /// As the API answers: the token's text is in it, this once.
     pub async fn create(&self, name: &str, scopes: &[String]) -> anyhow::Result<Value> {
+        let Some(name) = token_name(name) else { bail!("the name must be 1 to {MAX_TOKEN_NAME} characters") };
         let scopes = scopes.iter().map(|s| scope(s)).collect::<anyhow::Result<Vec<Scope>>>()?;
         let text = auth::generate();
         let audit = self.audit("token.create", name, json!({ "scopes": scopes }));

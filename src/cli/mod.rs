@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::catalog;
-use crate::config::{Config, ConfigError};
+use crate::config::ConfigError;
 use crate::server;
 use crate::telemetry;
 
@@ -215,9 +215,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn serve(config: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let loaded = Config::load(config)?;
-    // Here, so that a faulty definition ends with exit code 2 like any other configuration error.
-    catalog::from_file(&loaded)?;
+    // With its definitions, so that a faulty one ends with exit code 2 like any other configuration error.
+    let (loaded, _) = catalog::load(config)?;
     telemetry::init(&loaded.config.log)?;
     Ok(server::serve(loaded))
 }

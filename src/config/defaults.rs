@@ -7,8 +7,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::sections::{DAY, HOUR};
-use super::setting::MASK;
 use super::*;
+use crate::domain::credentials::MASK;
 
 impl Default for Webhooks {
     fn default() -> Self {

@@ -6,15 +6,13 @@ use serde_json::Value;
 
 use super::policy::EndpointRule;
 use super::sections::SECTIONS;
-use super::setting::{MASK, Setting, Visitor};
+use super::setting::{Setting, Visitor};
 use super::units::show_duration;
 use super::{Config, FileWebhook};
 use crate::domain::backoff;
+use crate::domain::credentials::{MASK, masked_headers};
 use crate::domain::payload_url::mask_userinfo;
 use crate::domain::policy::Policy;
-
-/// Parts of a header's name that make its value a secret.
-const SECRET_HEADERS: [&str; 6] = ["authorization", "token", "key", "secret", "cookie", "password"];
 
 /// Every key with the value in force, secrets masked, and the retry schedule as comments.
 pub fn effective(config: &Config) -> String {
@@ -78,7 +76,7 @@ fn file_webhook(out: &mut String, webhook: &FileWebhook) {
             ("secret", Some("")) => Value::from(""),
             ("secret", _) => Value::from(MASK),
             ("payload_url", Some(url)) => Value::from(mask_userinfo(url)),
-            ("additional_headers", Some(headers)) => Value::from(mask_headers(headers)),
+            ("additional_headers", Some(headers)) => Value::from(masked_headers(headers)),
             _ => value.clone(),
         };
         entry(out, key, &shown);
@@ -100,16 +98,6 @@ fn schedule(out: &mut String, policy: &Policy) {
     };
     let runs = if runs.is_empty() { "none".to_owned() } else { runs.join(", ") };
     push(out, format_args!("# waits between attempts: {runs}; {total} in all, jitter adds up to 10 %\n"));
-}
-
-fn mask_headers(headers: &str) -> String {
-    let mask = |line: &str| match line.split_once(':') {
-        Some((name, _)) if SECRET_HEADERS.iter().any(|part| name.to_ascii_lowercase().contains(part)) => {
-            format!("{name}: {MASK}")
-        }
-        _ => line.to_owned(),
-    };
-    headers.lines().map(mask).collect::<Vec<_>>().join("\n")
 }
 
 fn toml_value(value: &Value) -> Option<toml::Value> {

@@ -31,8 +31,8 @@ impl Problem {
 /// Why there is no configuration to run with.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("the configuration file {} cannot be read: {source}", path.display())]
-    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("the configuration file {} cannot be read: {reason}", path.display())]
+    Unreadable { path: PathBuf, reason: std::io::Error },
     #[error("{}", listed(file.as_ref(), problems))]
     Invalid { file: Option<PathBuf>, problems: Vec<Problem> },
 }

@@ -30,12 +30,12 @@ impl Loaded {
         Self { config, file: None, explicit: None }
     }
 
-    /// Reads the same place again, as SIGHUP asks for.
+    /// Reads the same place again, as SIGHUP asks for: as far as it is right, and all that is wrong with it.
     ///
     /// # Errors
-    /// As [`Config::load`]; the caller keeps the old configuration then.
-    pub fn reload(&self) -> Result<Loaded, ConfigError> {
-        Config::load(self.explicit.as_deref())
+    /// A file that cannot be read.
+    pub fn survey_again(&self) -> Result<(Loaded, Vec<Problem>), ConfigError> {
+        Config::survey(self.explicit.as_deref())
     }
 }
 
@@ -46,18 +46,28 @@ impl Config {
     /// # Errors
     /// A file that cannot be read, or every problem found in it and in the environment.
     pub fn load(explicit: Option<&Path>) -> Result<Loaded, ConfigError> {
+        match Self::survey(explicit)? {
+            (loaded, problems) if problems.is_empty() => Ok(loaded),
+            (Loaded { file, .. }, problems) => Err(ConfigError::Invalid { file, problems }),
+        }
+    }
+
+    /// The same, but a configuration with problems is given as far as it is right, so that others may look for more.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn survey(explicit: Option<&Path>) -> Result<(Loaded, Vec<Problem>), ConfigError> {
         let env: Vec<(String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let file = find_file(explicit, &env);
         let text = match &file {
             Some(path) => std::fs::read_to_string(path)
-                .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?,
+                .map_err(|reason| ConfigError::Unreadable { path: path.clone(), reason })?,
             None => String::new(),
         };
-        let config =
-            Config::parse(&text, &env).map_err(|problems| ConfigError::Invalid { file: file.clone(), problems })?;
-        Ok(Loaded { config, file, explicit: explicit.map(Path::to_owned) })
+        let (config, problems) = Config::read(&text, &env);
+        Ok((Loaded { config, file, explicit: explicit.map(Path::to_owned) }, problems))
     }
 
     /// The configuration that a file's text and the variables make.
@@ -65,6 +75,13 @@ impl Config {
     /// # Errors
     /// Every problem, in the order of the file, then those of the environment.
     pub fn parse(text: &str, env: &[(String, String)]) -> Result<Config, Vec<Problem>> {
+        match Self::read(text, env) {
+            (config, problems) if problems.is_empty() => Ok(config),
+            (_, problems) => Err(problems),
+        }
+    }
+
+    fn read(text: &str, env: &[(String, String)]) -> (Config, Vec<Problem>) {
         let mut problems = Vec::new();
         let names: Vec<&'static str> = SECTIONS.iter().map(|(name, _)| *name).collect();
         let mut document = Document::read(text, env, &names, &mut problems);
@@ -81,7 +98,7 @@ impl Config {
         }
         config.file_webhooks = file_webhooks(document.webhooks, &mut problems);
         problems.sort();
-        if problems.is_empty() { Ok(config) } else { Err(problems) }
+        (config, problems)
     }
 }
 

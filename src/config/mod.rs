@@ -17,6 +17,7 @@ mod effective;
 mod error;
 mod load;
 pub mod policy;
+mod reload;
 mod sections;
 mod setting;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod units;
 pub use effective::effective;
 pub use error::{ConfigError, Place, Problem};
 pub use load::Loaded;
+pub use reload::keep_fixed;
 pub use units::parse_duration;
 
 /// The configuration in force; replaced as a whole on SIGHUP.

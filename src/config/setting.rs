@@ -10,9 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::units;
-
-/// What stands where a secret is set but must not be shown.
-pub const MASK: &str = "********";
+use crate::domain::credentials::MASK;
 
 /// One value behind a key.
 pub trait Setting {

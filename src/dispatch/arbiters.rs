@@ -8,9 +8,9 @@ use std::sync::Arc;
 use actix::{Addr, Arbiter};
 use parking_lot::RwLock;
 
+use super::Deps;
 use super::limits::{NodeGate, OriginGates};
 use super::router::Router;
-use super::{Changes, Deps};
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigWatch, NetboxVersion};
 use crate::domain::ids::WebhookId;
@@ -18,7 +18,7 @@ use crate::domain::payload_url::Origin;
 use crate::domain::webhook::Webhook;
 use crate::render::{self, RenderError};
 use crate::sender::{Egress, Sender};
-use crate::store::Store;
+use crate::store::{Changes, Store};
 
 /// Partitions of the origins; endpoints of one origin share one, and so a thread.
 const PARTITIONS: u64 = 256;
@@ -40,7 +40,7 @@ pub struct Common {
 }
 
 impl Common {
-    pub fn new(deps: &Deps, changes: Changes) -> Self {
+    pub fn new(deps: &Deps) -> Self {
         let catalog = Arc::new(Catalog::new(deps.store.definitions()));
         let max_in_flight = deps.config.borrow().delivery.max_in_flight;
         Self {
@@ -48,7 +48,7 @@ impl Common {
             config: deps.config.clone(),
             catalog: RwLock::new(catalog),
             node: NodeGate::new(max_in_flight),
-            changes,
+            changes: deps.store.changes().clone(),
             epoch: std::sync::atomic::AtomicU64::new(0),
         }
     }

@@ -6,6 +6,7 @@
 mod gate;
 mod outcome;
 mod state;
+mod watch;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -29,18 +30,19 @@ use super::{Inspection, Waiting};
 use crate::clock;
 use crate::config::policy::{Resolved, resolve};
 use crate::domain::breaker::Breaker;
-use crate::domain::delivery::DeliveryState;
+use crate::domain::change::EndpointActivity;
 use crate::domain::endpoint::LiveState;
 use crate::domain::ids::{DeliveryId, EndpointId};
 use crate::domain::policy::{Ordering, Policy};
 use crate::domain::time::Timestamp;
 use crate::store::{Granted, OrderingPolicy, Ready, Recorded, Start, StoreError, StoredEndpoint};
-use crate::telemetry::metrics;
+use crate::telemetry::{Throttle, metrics};
 
 /// An endpoint without work keeps its actor this long.
 const IDLE_BEFORE_RETIRING: Duration = Duration::from_secs(10);
 
 pub use state::activity;
+use state::ailing;
 
 pub struct Core {
     pub id: EndpointId,
@@ -67,6 +69,10 @@ struct State {
     timer: Option<(Timestamp, AbortHandle)>,
     idle_since: Option<Timestamp>,
     blocked_by: Option<Waiting>,
+    /// What due heads wait for since when, as far as it is counted.
+    throttled: Option<(Throttle, Timestamp)>,
+    /// What those who look on know of it.
+    told: Option<EndpointActivity>,
     /// The last outcome was that nobody is there.
     trouble: bool,
     probing: Option<DeliveryId>,
@@ -97,7 +103,6 @@ impl Core {
             queue: EndpointQueue::new(policy.concurrency as usize),
             pace: Pace::empty(policy.rate_limit, policy.burst, now),
             live_written: live.clone(),
-            live,
             enabled: config.webhooks.enabled,
             stats: Stats::default(),
             rng: SmallRng::from_os_rng(),
@@ -105,12 +110,15 @@ impl Core {
             timer: None,
             idle_since: None,
             blocked_by: None,
+            throttled: None,
+            told: ailing(&live, now),
             trouble: false,
             probing: None,
             wakes_seen: 0,
             epoch: u64::MAX,
             draining: None,
             over: false,
+            live,
             stored,
             resolved,
             policy,
@@ -187,7 +195,8 @@ impl Core {
                 }
             }
             self.wake_at(clock::now());
-        }));
+        }))
+        .and_then(|()| std::panic::catch_unwind(AssertUnwindSafe(|| self.watch())));
         if done.is_err() {
             tracing::error!(endpoint.id = %self.id, "a fault of ours broke an endpoint, it is started anew");
             self.end();
@@ -341,7 +350,7 @@ impl Core {
             let finished = Finished { id: granted.id, successor: None, retry_at: None };
             return state.queue.handle(Input::Finished(finished), now);
         };
-        self.tell(&granted, DeliveryState::InFlight, None);
+        self.tell_started(&granted);
         metrics().in_flight.inc();
         let policy = self.state.borrow().policy.clone();
         let core = self.clone();
@@ -415,6 +424,7 @@ impl Core {
         if let Some((_, timer)) = state.timer.take() {
             timer.abort();
         }
+        state.settle(None, now);
         self.thread.origins.borrow_mut().leave(&state.stored.endpoint.origin, now);
     }
 

@@ -11,16 +11,17 @@ use super::arbiters::{Arbiters, Common, ThreadState};
 use super::core::activity;
 use super::messages::{CatalogReplaced, Drain, Inspect, Locate, StopStarting, WakeEndpoints};
 use super::router::Router;
-use super::{CHANGES, Deps, EndpointActivity, Inspection, StateChange, Waiting, attempt, bulk, pruner};
+use super::{Deps, Inspection, Waiting, attempt, bulk, pruner};
 use crate::catalog::Catalog;
 use crate::clock;
 use crate::config::policy::resolve;
 use crate::domain::attempt::Attempt;
+use crate::domain::change::{EndpointActivity, StateChange};
 use crate::domain::endpoint::{Control, Endpoint, LiveState};
 use crate::domain::event::Event;
 use crate::domain::ids::{EndpointId, WebhookId};
 use crate::domain::payload_url::Origin;
-use crate::store::{AcceptError, Accepted, Batch, Granted, NewEvent, StoredEndpoint};
+use crate::store::{AcceptError, Accepted, Batch, Granted, NewEvent, StoredEndpoint, TestSlot};
 use crate::telemetry::metrics;
 
 /// How often a batch is planned anew when definitions keep changing under it.
@@ -40,8 +41,7 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// Starts router, threads and timers on the current actix system.
     pub fn start(deps: Deps) -> Self {
-        let (changes, _) = broadcast::channel(CHANGES);
-        let common = Arc::new(Common::new(&deps, changes));
+        let common = Arc::new(Common::new(&deps));
         let arbiters = Arc::new(Arbiters::start(deps.threads));
         let router = Router::new(common.clone(), arbiters.clone()).start();
         let told = router.clone();
@@ -108,7 +108,7 @@ impl Dispatcher {
 
     /// State changes from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<StateChange> {
-        self.common.changes.subscribe()
+        self.common.changes.follow()
     }
 
     /// How an endpoint is; of one without an actor, what is stored of it.
@@ -149,7 +149,7 @@ impl Dispatcher {
 
     /// Sends one request now, beside queue, rate and breaker; obeys the egress guard and the node's cap. `None` for an
     /// unknown webhook, or when the node is at its cap.
-    pub async fn send_now(&self, webhook: WebhookId, event: Arc<Event>) -> Option<Attempt> {
+    pub async fn send_now(&self, webhook: WebhookId, event: Arc<Event>, slot: TestSlot) -> Option<Attempt> {
         let webhook = self.catalog().webhook(webhook)?.clone();
         let set = self.common.store.definitions();
         let found = set.endpoints.binary_search_by_key(&webhook.endpoint, |e| e.endpoint.id).ok()?;
@@ -166,7 +166,7 @@ impl Dispatcher {
                 let config = common.config();
                 let policy =
                     resolve(&config, &stored.endpoint.url, &stored.endpoint.origin, &stored.policy_patch).policy;
-                let granted = test_grant(&webhook, event);
+                let granted = test_grant(&webhook, event, slot);
                 let thread = ThreadState::here(&common);
                 let attempt = attempt::make(thread, webhook, granted.into(), policy.into()).await;
                 common.node.give_back(1, false, clock::now());
@@ -199,12 +199,10 @@ fn unknown(id: EndpointId) -> StoredEndpoint {
 }
 
 /// A test is the first attempt of a delivery that is stored when it has ended.
-fn test_grant(webhook: &crate::domain::webhook::Webhook, event: Arc<Event>) -> Granted {
-    use crate::domain::ids::{DeliveryId, EventSeq};
-    let id = DeliveryId::new(EventSeq(0), 0);
+fn test_grant(webhook: &crate::domain::webhook::Webhook, event: Arc<Event>, slot: TestSlot) -> Granted {
     Granted {
-        id,
-        public_id: id.public(clock::now()),
+        id: slot.id,
+        public_id: slot.public_id(),
         webhook: webhook.id,
         event,
         folded_from: None,

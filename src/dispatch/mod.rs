@@ -5,13 +5,9 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
-use tokio::sync::broadcast;
-
 use crate::config::ConfigWatch;
 use crate::config::policy::Resolved;
-use crate::domain::delivery::DeliveryState;
-use crate::domain::ids::{EndpointId, PublicId, WebhookId};
+use crate::domain::change::EndpointActivity;
 use crate::domain::time::Timestamp;
 use crate::store::Store;
 
@@ -32,50 +28,12 @@ mod stats;
 
 pub use handle::Dispatcher;
 
-/// State changes that a slow follower may lag behind.
-const CHANGES: usize = 1_024;
-
 /// What the dispatcher is made of.
 pub struct Deps {
     pub store: Arc<dyn Store>,
     pub config: ConfigWatch,
     /// Dispatch threads, at least 1.
     pub threads: usize,
-}
-
-/// Something changed, for those who look on. One that follows too slowly loses some, and is told so.
-#[derive(Clone, Debug, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum StateChange {
-    Delivery {
-        id: PublicId,
-        endpoint_id: EndpointId,
-        webhook_id: WebhookId,
-        state: DeliveryState,
-        attempts: u32,
-        status_code: Option<u16>,
-    },
-    Endpoint {
-        id: EndpointId,
-        state: EndpointActivity,
-    },
-}
-
-type Changes = broadcast::Sender<StateChange>;
-
-/// Live state of an endpoint, first that holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndpointActivity {
-    Quarantined,
-    Paused,
-    Open,
-    HalfOpen,
-    BackingOff,
-    Throttled,
-    Sending,
-    Waiting,
-    Idle,
 }
 
 /// What a waiting head waits for.

@@ -3,7 +3,9 @@
 pub mod attempt;
 pub mod backoff;
 pub mod breaker;
+pub mod change;
 pub mod coalesce;
+pub mod credentials;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::credentials::MASK;
+
 /// Longest payload URL, as in NetBox's `Webhook.payload_url`.
 pub const MAX_LENGTH: usize = 500;
 
@@ -90,7 +92,7 @@ pub fn mask_userinfo(text: &str) -> String {
     let Some(scheme_end) = text.find("://").map(|i| i + 3) else { return text.to_owned() };
     let authority_end = text[scheme_end..].find(['/', '?', '#']).map_or(text.len(), |i| scheme_end + i);
     match text[scheme_end..authority_end].rfind('@') {
-        Some(at) => format!("{}********{}", &text[..scheme_end], &text[scheme_end + at..]),
+        Some(at) => format!("{}{MASK}{}", &text[..scheme_end], &text[scheme_end + at..]),
         None => text.to_owned(),
     }
 }

@@ -88,6 +88,9 @@ pub enum Refused {
     Intake(#[from] IntakeError),
     #[error(transparent)]
     Accept(#[from] AcceptError),
+    /// The request's only event repeats an idempotency key with another body; says so.
+    #[error("{0}")]
+    Repeated(String),
 }
 
 impl Refused {
@@ -95,7 +98,7 @@ impl Refused {
     pub const fn status(&self) -> u16 {
         match self {
             Self::Intake(e) => e.status(),
-            Self::Accept(AcceptError::Conflict { .. }) => 409,
+            Self::Accept(AcceptError::Conflict { .. }) | Self::Repeated(_) => 409,
             Self::Accept(_) => 503,
         }
     }
@@ -105,7 +108,7 @@ impl Refused {
         match self {
             Self::Accept(AcceptError::Busy { retry_after, .. }) => Some(*retry_after),
             Self::Accept(AcceptError::StalePlan | AcceptError::Store(_)) => Some(BUSY_RETRY),
-            Self::Accept(AcceptError::Conflict { .. }) | Self::Intake(_) => None,
+            Self::Accept(AcceptError::Conflict { .. }) | Self::Repeated(_) | Self::Intake(_) => None,
         }
     }
 }
@@ -125,7 +128,11 @@ pub async fn accept(
     if events.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(dispatcher.accept(events, catalog).await?)
+    let single = matches!(shape(&request.body, request.content_type)?, Shape::Object);
+    dispatcher.accept(events, catalog).await.map_err(|error| match error {
+        AcceptError::Conflict { .. } if single => Refused::Repeated(error.to_string()),
+        error => error.into(),
+    })
 }
 
 /// The events of a request, planned.

@@ -24,7 +24,8 @@ pub(super) fn json(source: Source<'_>) -> String {
     let Source { event, version, .. } = source;
     let mut object = JsonObject::with_capacity(event.raw().len() + FRAME);
     object.string("event", source.event_type().as_str());
-    match present(event.member("timestamp")) {
+    // NetBox writes a text; a number is of a sender in the original backend's manner.
+    match present(event.member("timestamp")).filter(|given| given.starts_with('"')) {
         Some(as_given) => object.raw("timestamp", as_given),
         None => object.string("timestamp", &event.timestamp),
     }

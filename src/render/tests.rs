@@ -110,6 +110,13 @@ fn a_newer_netbox_still_tells_an_older_receiver_who_it_was() {
 }
 
 #[test]
+fn a_timestamp_that_came_as_a_number_leaves_as_netbox_writes_it() {
+    let raw = r#"{"event":"created","model":"Site","timestamp":1508769597.5,"data":{"id":1}}"#;
+    let body: Value = serde_json::from_str(&as_netbox(raw, V4_4)).expect("JSON");
+    assert_eq!(body["timestamp"], json!("2017-10-23T14:39:57.500000+00:00"));
+}
+
+#[test]
 fn the_backend_body_passes_data_on_untouched() {
     let raw = r#"{"event":"created","model":"ipaddress","signal_received_timestamp":1508769597.5,
         "data":{"z":1e400,"id":12345678901234567890123,"a" : 1.10,"é":"\u00e9"}}"#;

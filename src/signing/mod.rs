@@ -36,6 +36,11 @@ pub fn standard_signature(secret: &str, id: &str, at: Timestamp, body: &[u8]) ->
     format!("v1,{}", BASE64.encode(signature))
 }
 
+/// Whether a secret can be meant as it is spelled: what follows `whsec_` is base64, padded or not.
+pub fn is_standard_secret(secret: &str) -> bool {
+    secret.strip_prefix(BASE64_SECRET).is_none_or(|rest| BASE64.decode(rest).is_ok())
+}
+
 fn mac<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let mut mac = <M as KeyInit>::new_from_slice(key).expect("an HMAC takes a key of any length");
     for part in parts {

@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::archive::{Listed, Page};
 use super::{BulkKind, Filter, StoreError, StoredEndpoint};
 use crate::domain::ids::{EndpointId, WebhookId};
 use crate::domain::payload_url::PayloadUrl;
@@ -61,6 +62,15 @@ pub struct AuditEntry {
     pub detail: Value,
 }
 
+/// Longest name of a token, in characters.
+pub const MAX_TOKEN_NAME: usize = 100;
+
+/// A token's name as it is kept; `None`: it is empty or too long.
+pub fn token_name(given: &str) -> Option<&str> {
+    let name = given.trim();
+    (1..=MAX_TOKEN_NAME).contains(&name.chars().count()).then_some(name)
+}
+
 /// A new line of the audit log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewAudit {
@@ -107,6 +117,8 @@ pub struct WebhookWrite {
     pub spec: WebhookSpec,
     /// Parsed from the spec.
     pub url: PayloadUrl,
+    /// The revision it was made from: written only if that is still the one in force.
+    pub based_on: Option<u32>,
     pub source: Source,
     pub orphaned: bool,
 }
@@ -123,7 +135,8 @@ pub trait Definitions: Send + Sync {
     /// Creates or changes a webhook. A changed URL starts moving its unfinished and failed deliveries.
     ///
     /// # Errors
-    /// `Conflict` for a repeated name, `NotFound` for an unknown id.
+    /// `Conflict` for a repeated name, `NotFound` for an unknown id, `Outdated` when it is based on another revision than
+    /// the one in force.
     fn write_webhook(
         &self,
         write: WebhookWrite,
@@ -152,6 +165,8 @@ pub trait Definitions: Send + Sync {
     ) -> BoxFuture<'static, Result<Arc<StoredEndpoint>, StoreError>>;
 
     fn tokens(&self) -> Arc<Vec<Token>>;
+    /// # Errors
+    /// `Conflict` for a repeated name.
     fn create_token(
         &self,
         name: String,
@@ -159,6 +174,21 @@ pub trait Definitions: Send + Sync {
         hash: [u8; 32],
         audit: NewAudit,
     ) -> BoxFuture<'static, Result<Token, StoreError>>;
+    /// Makes a token in the place of the one of the same name, if there is one.
+    ///
+    /// # Errors
+    /// `Conflict` for a token that was revoked: it stays so.
+    fn put_token(
+        &self,
+        name: String,
+        scopes: Vec<Scope>,
+        hash: [u8; 32],
+        audit: NewAudit,
+    ) -> BoxFuture<'static, Result<Token, StoreError>>;
+    /// Ends a token for good.
+    ///
+    /// # Errors
+    /// `Conflict` for the last one of scope `admin`.
     fn revoke_token(&self, id: u32, audit: NewAudit) -> BoxFuture<'static, Result<(), StoreError>>;
 
     /// Fixes the selection and stores the action; [`super::Queue::advance_bulk`] carries it out.
@@ -168,7 +198,8 @@ pub trait Definitions: Send + Sync {
         filter: Filter,
         audit: NewAudit,
     ) -> BoxFuture<'static, Result<BulkAction, StoreError>>;
-    fn bulk_actions(&self) -> BoxFuture<'static, Result<Vec<BulkAction>, StoreError>>;
+    /// Newest first.
+    fn bulk_actions(&self, page: Page) -> BoxFuture<'static, Result<Listed<BulkAction>, StoreError>>;
     fn bulk_action(&self, id: u32) -> BoxFuture<'static, Result<BulkAction, StoreError>>;
     fn cancel_bulk(&self, id: u32, audit: NewAudit) -> BoxFuture<'static, Result<BulkAction, StoreError>>;
 

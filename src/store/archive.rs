@@ -13,21 +13,62 @@ use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, PublicId, WebhookId};
 use crate::domain::time::Timestamp;
 
-/// One page, newest first, after the row `before` (exclusive).
+/// One page of a list, in the list's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
-    pub before: Option<i64>,
+    pub edge: Edge,
     pub limit: usize,
 }
 
-/// Rows and where the next page starts.
+/// Where a page lies. Rows are named by their keys and are not part of the page themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    Start,
+    /// It begins behind this row.
+    After(i64),
+    /// It ends before this row.
+    Before(i64),
+}
+
+impl Page {
+    pub const fn first(limit: usize) -> Self {
+        Self { edge: Edge::Start, limit }
+    }
+
+    /// Whether its rows are read from its end towards its start.
+    pub const fn is_backward(&self) -> bool {
+        matches!(self.edge, Edge::Before(_))
+    }
+}
+
+/// Rows and where the pages beside them lie.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listed<T> {
     pub rows: Vec<T>,
-    /// `before` of the next page; `None`: this was the last.
+    /// The page before this one ends before this row; `None`: this was the first.
+    pub previous: Option<i64>,
+    /// The next page begins behind this row; `None`: this was the last.
     pub next: Option<i64>,
     /// Exact where kept counters answer it.
     pub count: Option<u64>,
+}
+
+impl<T> Listed<T> {
+    /// From the rows of `page` in the direction it is read, one more than it holds if there are more.
+    pub fn new(mut rows: Vec<T>, page: Page, count: Option<u64>, key: impl Fn(&T) -> i64) -> Self {
+        let more = rows.len() > page.limit;
+        rows.truncate(page.limit);
+        if page.is_backward() {
+            rows.reverse();
+        }
+        let (first, last) = (rows.first().map(&key), rows.last().map(&key));
+        let (previous, next) = match page.edge {
+            Edge::Start => (None, last.filter(|_| more)),
+            Edge::After(row) => (first.or(Some(row)), last.filter(|_| more)),
+            Edge::Before(row) => (first.filter(|_| more), last.or(Some(row))),
+        };
+        Self { rows, previous, next, count }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -61,9 +102,13 @@ pub struct DeliveryRow {
     pub error: Option<ErrorKind>,
     /// Of the last attempt.
     pub latency: Option<Duration>,
+    /// When its event was accepted; of a resend, when it was ordered.
+    pub created_at: Timestamp,
     pub superseded_by: Option<PublicId>,
     pub resend_of: Option<PublicId>,
     pub test: bool,
+    /// The oldest event it was folded from.
+    pub folded_from: Option<EventSeq>,
     /// The unfinished delivery of the same key just before it, when it is not its key's head.
     pub behind: Option<PublicId>,
 }
@@ -105,18 +150,26 @@ pub struct Pruned {
     pub more: bool,
 }
 
+/// Deliveries of an event that are read at once.
+pub const SIBLINGS_MAX: usize = 1_000;
+/// Attempts of a delivery that are read at once.
+pub const ATTEMPTS_MAX: usize = 1_000;
+
 type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
 
 pub trait Archive: Send + Sync {
-    fn event(&self, seq: EventSeq) -> Answer<Option<(EventRow, Arc<Event>)>>;
+    /// An event, and what it said; of one that no webhook matched only the row is kept.
+    fn event(&self, seq: EventSeq) -> Answer<Option<(EventRow, Option<Arc<Event>>)>>;
     fn events(&self, filter: Filter, page: Page) -> Answer<Listed<EventRow>>;
 
     /// Correct at once, also for what has no row yet.
     fn delivery(&self, id: DeliveryId) -> Answer<Option<DeliveryRow>>;
-    /// Correct within a second.
+    /// Correct within a second. All conditions of the filter hold at one moment: what is in flight is neither pending nor
+    /// retrying.
     fn deliveries(&self, filter: Filter, page: Page) -> Answer<Listed<DeliveryRow>>;
-    /// All deliveries of one event.
+    /// Deliveries of one event, in the order of its plan, at most [`SIBLINGS_MAX`].
     fn siblings(&self, seq: EventSeq) -> Answer<Vec<DeliveryRow>>;
+    /// In order; of more than [`ATTEMPTS_MAX`] the last ones.
     fn attempts(&self, id: DeliveryId) -> Answer<Vec<AttemptRow>>;
 
     /// From kept counters, without touching the disk.

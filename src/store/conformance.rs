@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::admin::{BulkState, NewAudit, WebhookWrite};
-use super::archive::{Page, Retention};
+use super::archive::{Edge, Page, Retention};
 use super::*;
 use crate::clock;
 use crate::domain::attempt::{Attempt, Outcome, Timings};
@@ -17,10 +17,12 @@ use crate::domain::payload_url::PayloadUrl;
 use crate::domain::webhook::{Source, Webhook, WebhookSpec};
 
 mod coalescing;
+mod leftovers;
 mod model;
 mod races;
 
 pub use coalescing::folds_in_order;
+pub use leftovers::leaves_nothing_behind;
 use model::Model;
 pub use races::records_while_people_order;
 
@@ -113,7 +115,7 @@ pub fn spec(name: &str, url: &str) -> WebhookSpec {
 
 pub fn write(id: Option<WebhookId>, spec: WebhookSpec) -> WebhookWrite {
     let url = PayloadUrl::parse(&spec.payload_url).expect("a URL");
-    WebhookWrite { id, spec, url, source: Source::Api, orphaned: false }
+    WebhookWrite { id, spec, url, based_on: None, source: Source::Api, orphaned: false }
 }
 
 pub fn event(object: u8, text: &str) -> Arc<Event> {

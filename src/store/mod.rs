@@ -30,12 +30,14 @@ use crate::domain::time::Timestamp;
 
 pub mod admin;
 pub mod archive;
+mod changes;
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
 
 pub use admin::Definitions;
 pub use archive::Archive;
+pub use changes::Changes;
 
 /// Why the store could not do what was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -54,6 +56,9 @@ pub enum StoreError {
     /// The change contradicts what is stored (a repeated name, a state that does not allow it).
     #[error("{0}")]
     Conflict(String),
+    /// What the change was made from has changed meanwhile: look again.
+    #[error("{0} was changed meanwhile")]
+    Outdated(String),
 }
 
 /// Why a batch was not accepted. Nothing of it was.
@@ -63,7 +68,7 @@ pub enum AcceptError {
     #[error("{reason}")]
     Busy { reason: String, retry_after: Duration },
     /// The event at `index` repeats an idempotency key with another body.
-    #[error("event {index}: the id \"{key}\" was used before with another body")]
+    #[error("the id \"{key}\" was used before with another body")]
     Conflict { index: usize, key: String },
     /// The definitions changed while the batch was matched; plan it again.
     #[error("the definitions changed, plan again")]
@@ -214,6 +219,19 @@ pub struct Requeued {
     pub newer_delivered: bool,
 }
 
+/// The id of a test, known before it is sent: its receiver is told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TestSlot {
+    pub id: DeliveryId,
+    pub received: Timestamp,
+}
+
+impl TestSlot {
+    pub fn public_id(&self) -> PublicId {
+        self.id.public(self.received)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BulkKind {
     Retry { skip_if_newer_delivered: bool },
@@ -281,13 +299,17 @@ pub trait Queue: Send + Sync {
     /// A new delivery of a `delivered` one's event to its webhook, at the end of its key.
     fn resend(&self, id: DeliveryId) -> BoxFuture<'static, Result<(DeliveryId, PublicId, EndpointId), StoreError>>;
 
-    /// Stores a test request that was sent beside the queue.
+    /// Sets an id aside for a test that is about to be sent; durable when it resolves.
+    fn reserve_test(&self) -> BoxFuture<'static, Result<TestSlot, StoreError>>;
+
+    /// Stores a test request that was sent beside the queue, under the id set aside for it.
     fn record_test(
         &self,
+        slot: TestSlot,
         event: Arc<Event>,
         planned: Planned,
         attempt: Attempt,
-    ) -> BoxFuture<'static, Result<(DeliveryId, PublicId), StoreError>>;
+    ) -> BoxFuture<'static, Result<(), StoreError>>;
 
     /// Runs the next slice (at most 1,000) of a bulk action; `None` when nothing of that kind is left to do.
     /// Returns the endpoints to wake.
@@ -301,6 +323,9 @@ pub trait Queue: Send + Sync {
 
     /// Persists live state outside a record (a pause by 410, a hold).
     fn save_live(&self, endpoint: EndpointId, live: LiveState);
+
+    /// Every change of a delivery's state but that to `in_flight`, and of what people order of an endpoint.
+    fn changes(&self) -> &Changes;
 
     /// Endpoints with unfinished deliveries.
     fn pending_endpoints(&self) -> Vec<PendingEndpoint>;

@@ -76,6 +76,11 @@ impl Throttle {
         (Self::OriginLimit, "origin_limit"),
         (Self::Store, "store"),
     ];
+
+    /// The one of this name, as `waiting_for` says it.
+    pub fn named(reason: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(_, name)| *name == reason).map(|(throttle, _)| throttle)
+    }
 }
 
 const FINISHED: [(DeliveryState, &str); 4] = [
@@ -120,7 +125,7 @@ pub struct Metrics {
     /// One request, from start to the last byte of the answer.
     pub attempt_seconds: Histogram,
     throttled_seconds: PerValue<Throttle, Counter>,
-    /// Endpoints whose breaker is not closed.
+    /// Endpoints whose breaker is not closed; set when scraped.
     pub breaker_open: IntGauge,
     /// Set when scraped.
     pub store_bytes: IntGauge,

@@ -2,15 +2,17 @@
 
 use actix_web::dev::{Decompress, Payload as Stream};
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Map, Value};
 
+use super::AppState;
 use super::error::ApiError;
 
-/// Largest body of anything but intake, in bytes.
+/// Largest body of anything but an event, in bytes.
 const MAX_JSON: u64 = 1 << 20;
 /// Reserved at once for a body that says it is larger.
 const MAX_RESERVED: u64 = 1 << 20;
@@ -85,7 +87,7 @@ impl FromRequest for JsonObject {
     }
 }
 
-/// Extractor: the bytes of a JSON body, for readers that keep the text.
+/// Extractor: the bytes of a JSON body, for readers that keep the text: of an event, which may be as large as at intake.
 pub struct JsonText(pub Bytes);
 
 impl FromRequest for JsonText {
@@ -95,7 +97,9 @@ impl FromRequest for JsonText {
     fn from_request(req: &HttpRequest, payload: &mut Stream) -> Self::Future {
         let (req, payload) = (req.clone(), payload.take());
         Box::pin(async move {
-            let body = read(req.headers(), payload, MAX_JSON).await?;
+            let state = req.app_data::<Data<AppState>>();
+            let limit = state.map_or(MAX_JSON, |state| state.config().server.max_body);
+            let body = read(req.headers(), payload, limit).await?;
             if !body.is_empty() {
                 expect_json(req.headers())?;
             }

@@ -143,7 +143,7 @@ impl From<StoreError> for ApiError {
             StoreError::Unavailable(_) => Self::unavailable(text, Duration::from_secs(1)),
             StoreError::Full(_) | StoreError::Corrupt(_) => Self::unavailable(text, Duration::from_secs(30)),
             StoreError::NotFound(_) => Self::not_found(text),
-            StoreError::Conflict(_) => Self::conflict(text),
+            StoreError::Conflict(_) | StoreError::Outdated(_) => Self::conflict(text),
         }
     }
 }
@@ -163,6 +163,7 @@ impl From<Refused> for ApiError {
         match refused {
             Refused::Intake(error) => error.into(),
             Refused::Accept(error) => error.into(),
+            Refused::Repeated(detail) => Self::member(StatusCode::CONFLICT, detail, 0),
         }
     }
 }
@@ -172,7 +173,9 @@ impl From<AcceptError> for ApiError {
         let text = error.to_string();
         match error {
             AcceptError::Busy { retry_after, .. } => Self::unavailable(text, retry_after),
-            AcceptError::Conflict { index, .. } => Self::member(StatusCode::CONFLICT, text, index),
+            AcceptError::Conflict { index, .. } => {
+                Self::member(StatusCode::CONFLICT, format!("event {index}: {text}"), index)
+            }
             // The dispatcher plans again by itself; this one lost the race too often.
             AcceptError::StalePlan => Self::unavailable(text, Duration::from_secs(1)),
             AcceptError::Store(error) => error.into(),

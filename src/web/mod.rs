@@ -20,7 +20,6 @@ mod external;
 mod filter;
 mod query;
 mod rates;
-mod secrets;
 pub mod urls;
 
 use auth::TokenCache;

@@ -6,13 +6,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
 use super::error::ApiError;
-use crate::store::archive::{Listed, Page};
+use crate::store::archive::{Edge, Listed, Page};
 
 /// Rows of a page when the request does not say.
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 1_000;
-/// First byte of a cursor; another layout gets another number.
-const CURSOR_VERSION: u8 = 1;
+/// First byte of a cursor: which side of the row it names is meant. Another layout gets other numbers.
+const AFTER: u8 = 1;
+const BEFORE: u8 = 2;
 
 /// The parameters of a query string that nobody has taken yet. What is left at the end is unknown.
 #[derive(Debug)]
@@ -71,13 +72,13 @@ impl Query {
                     ApiError::field("limit", format!("\"{text}\" is not a number from 1 to {MAX_LIMIT}"))
                 })?,
             };
-        let before = match self.take("cursor")? {
-            None => None,
-            Some(text) => Some(decode_cursor(&text).ok_or_else(|| {
-                ApiError::field("cursor", "is not one of ours; follow the \"next\" URL of an answer as it is")
-            })?),
+        let edge = match self.take("cursor")? {
+            None => Edge::Start,
+            Some(text) => decode_cursor(&text).ok_or_else(|| {
+                ApiError::field("cursor", "is not one of ours; follow the URLs of an answer as they are")
+            })?,
         };
-        Ok(Page { before, limit })
+        Ok(Page { edge, limit })
     }
 
     /// # Errors
@@ -112,8 +113,8 @@ impl<T> ListBody<T> {
     pub fn new<R>(listed: Listed<R>, links: &Links, show: impl FnMut(R) -> T) -> Self {
         Self {
             count: listed.count,
-            next: listed.next.map(|before| links.page(Some(before))),
-            previous: links.continued.then(|| links.page(None)),
+            next: listed.next.map(|row| links.page(AFTER, row)),
+            previous: listed.previous.map(|row| links.page(BEFORE, row)),
             results: listed.rows.into_iter().map(show).collect(),
         }
     }
@@ -126,49 +127,49 @@ pub struct Links {
     url: String,
     /// Everything but the cursor.
     query: Vec<(String, String)>,
-    /// The page shown is not the first.
-    continued: bool,
 }
 
 impl Links {
     /// `url`: the absolute URL of the list, without a query.
     pub fn new(url: String, query: &str) -> Self {
-        let (cursor, query) =
-            form_urlencoded::parse(query.as_bytes()).into_owned().partition::<Vec<_>, _>(|(key, _)| key == "cursor");
-        Self { url, query, continued: cursor.iter().any(|(_, value)| !value.is_empty()) }
+        let pairs = form_urlencoded::parse(query.as_bytes()).into_owned();
+        Self { url, query: pairs.filter(|(key, _)| key != "cursor").collect() }
     }
 
-    /// There is no way back but to the start: the first page is "previous".
-    fn page(&self, before: Option<i64>) -> String {
+    fn page(&self, side: u8, row: i64) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(&self.query);
-        if let Some(before) = before {
-            query.append_pair("cursor", &encode_cursor(before));
-        }
-        let query = query.finish();
-        if query.is_empty() { self.url.clone() } else { format!("{}?{query}", self.url) }
+        query.extend_pairs(&self.query).append_pair("cursor", &encode_cursor(side, row));
+        format!("{}?{}", self.url, query.finish())
     }
 }
 
-/// One page of a list held in memory whose rows are in rising order of id; the cursor is the last id shown.
+/// One page of a list held in memory whose rows are in rising order of id.
 pub fn page_of<T>(rows: Vec<T>, page: Page, id: impl Fn(&T) -> i64) -> Listed<T> {
     let count = Some(rows.len() as u64);
-    let mut rest = rows.into_iter().filter(|row| page.before.is_none_or(|last| id(row) > last)).peekable();
-    let rows: Vec<T> = rest.by_ref().take(page.limit).collect();
-    let next = rest.peek().and_then(|_| rows.last()).map(&id);
-    Listed { rows, next, count }
+    let rows = rows.into_iter();
+    let rows: Vec<T> = match page.edge {
+        Edge::Start => rows.take(page.limit + 1).collect(),
+        Edge::After(last) => rows.filter(|row| id(row) > last).take(page.limit + 1).collect(),
+        Edge::Before(first) => rows.rev().filter(|row| id(row) < first).take(page.limit + 1).collect(),
+    };
+    Listed::new(rows, page, count, id)
 }
 
-fn encode_cursor(before: i64) -> String {
-    let mut bytes = vec![CURSOR_VERSION];
-    bytes.extend_from_slice(&before.to_be_bytes());
+fn encode_cursor(side: u8, row: i64) -> String {
+    let mut bytes = vec![side];
+    bytes.extend_from_slice(&row.to_be_bytes());
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn decode_cursor(text: &str) -> Option<i64> {
+fn decode_cursor(text: &str) -> Option<Edge> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-    let (&CURSOR_VERSION, number) = bytes.split_first()? else { return None };
-    Some(i64::from_be_bytes(number.try_into().ok()?))
+    let (side, row) = bytes.split_first()?;
+    let row = i64::from_be_bytes(row.try_into().ok()?);
+    match *side {
+        AFTER => Some(Edge::After(row)),
+        BEFORE => Some(Edge::Before(row)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -178,7 +179,8 @@ mod tests {
     #[test]
     fn a_cursor_gives_back_what_it_holds() {
         for n in [0, 1, -1, i64::MAX, i64::MIN] {
-            assert_eq!(decode_cursor(&encode_cursor(n)), Some(n));
+            assert_eq!(decode_cursor(&encode_cursor(AFTER, n)), Some(Edge::After(n)));
+            assert_eq!(decode_cursor(&encode_cursor(BEFORE, n)), Some(Edge::Before(n)));
         }
         for bad in ["", "x", "AAAA", "AQ", "!!!!"] {
             assert_eq!(decode_cursor(bad), None, "{bad}");
@@ -187,7 +189,7 @@ mod tests {
 
     #[test]
     fn limits_are_bounded_and_named() {
-        assert_eq!(Query::parse("").take_page().expect("defaults"), Page { before: None, limit: 50 });
+        assert_eq!(Query::parse("").take_page().expect("defaults"), Page::first(50));
         assert_eq!(Query::parse("limit=1000").take_page().expect("the most").limit, 1000);
         for bad in ["limit=0", "limit=1001", "limit=x", "limit=-1", "limit=5&limit=6", "cursor=nonsense"] {
             let error = Query::parse(bad).take_page().expect_err(bad);
@@ -203,30 +205,31 @@ mod tests {
     }
 
     #[test]
-    fn links_keep_the_filters_and_lead_back_to_the_start() {
+    fn links_keep_the_filters_and_lead_both_ways() {
         let links = Links::new("http://h/api/x/".into(), "status=failed&cursor=AQAAAAAAAAAB&q=a%20b");
-        let listed = Listed { rows: vec![1], next: Some(7), count: None };
+        let listed = Listed { rows: vec![1], previous: Some(5), next: Some(7), count: None };
         let body = ListBody::new(listed, &links, |n| n);
-        assert_eq!(body.previous.as_deref(), Some("http://h/api/x/?status=failed&q=a+b"));
-        let next = body.next.expect("a next page");
-        let mut query = Query::parse(next.split_once('?').expect("a query").1);
-        assert_eq!(query.take_page().expect("a page").before, Some(7));
+        let edge = |url: &str| {
+            assert!(url.starts_with("http://h/api/x/?status=failed&q=a+b&cursor="), "{url}");
+            Query::parse(url.split_once('?').expect("a query").1).take_page().expect("a page").edge
+        };
+        assert_eq!(body.next.as_deref().map(edge), Some(Edge::After(7)));
+        assert_eq!(body.previous.as_deref().map(edge), Some(Edge::Before(5)));
     }
 
     #[test]
-    fn paging_in_memory_shows_every_row_once() {
-        let rows: Vec<i64> = (1..=7).collect();
-        let mut seen = Vec::new();
-        let mut before = None;
-        loop {
-            let listed = page_of(rows.clone(), Page { before, limit: 3 }, |n| *n);
-            assert_eq!(listed.count, Some(7));
-            seen.extend(listed.rows);
-            before = listed.next;
-            if before.is_none() {
-                break;
-            }
+    fn paging_in_memory_shows_every_row_once_and_leads_back() {
+        let page = |edge| page_of((1..=7).collect(), Page { edge, limit: 3 }, |n: &i64| *n);
+        let mut pages = vec![page(Edge::Start)];
+        while let Some(next) = pages.last().and_then(|p| p.next) {
+            pages.push(page(Edge::After(next)));
         }
-        assert_eq!(seen, rows);
+        let rows: Vec<_> = pages.iter().map(|p| p.rows.clone()).collect();
+        assert_eq!(rows, [vec![1, 2, 3], vec![4, 5, 6], vec![7]]);
+        let back = page(Edge::Before(pages[2].previous.expect("it is not the first")));
+        assert_eq!((&back.rows, back.previous, back.next), (&vec![4, 5, 6], Some(4), Some(6)));
+        let back = page(Edge::Before(4));
+        assert_eq!((&back.rows, back.previous, back.next), (&vec![1, 2, 3], None, Some(3)));
+        assert!(pages.iter().all(|p| p.count == Some(7)));
     }
 }

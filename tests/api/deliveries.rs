@@ -123,8 +123,11 @@ fn a_failed_delivery_is_retried_by_hand() {
     assert_ne!(resent["id"], done["id"]);
     receiver.wait_for(4);
     let copy = server.wait_for(&format!("/api/deliveries/{}/", id(&resent)), |d| d["status"] == json!("delivered"));
-    let original = copy["resend_of"].as_str().expect("what it repeats");
-    assert_eq!(server.get(&format!("/api/deliveries/{original}/")).expect(200).json()["id"], done["id"]);
+    assert_eq!(copy["resend_of"], done["id"]);
+    let made = copy["created"].as_str().expect("a time");
+    assert!(made > done["finished_at"].as_str().expect("a time"), "it was made when it was ordered: {copy}");
+    let later = server.list(&format!("/api/deliveries/?created__gte={made}"));
+    assert_eq!(later.iter().map(|row| &row["id"]).collect::<Vec<_>>(), [&copy["id"]]);
     let actions: Vec<Value> = server.list("/api/audit/").into_iter().map(|e| e["action"].clone()).collect();
     assert_eq!(actions[..2], [json!("delivery.resend"), json!("delivery.retry")]);
 }

@@ -4,9 +4,14 @@
 mod support;
 
 mod access;
+mod definitions;
 mod deliveries;
 mod endpoints;
 mod errors;
 mod events;
+mod lists;
 mod service;
+mod shown;
+mod upkeep;
+mod watching;
 mod webhooks;

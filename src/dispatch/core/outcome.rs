@@ -6,10 +6,10 @@ use futures_util::FutureExt;
 
 use super::{Core, Places, State};
 use crate::clock;
-use crate::dispatch::StateChange;
 use crate::dispatch::messages::WakeEndpoints;
 use crate::dispatch::queue::{Asked, Finished, Input};
 use crate::domain::attempt::Attempt;
+use crate::domain::change::StateChange;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::endpoint::Control;
 use crate::domain::retry::{Circumstances, Disposition, decide};
@@ -51,18 +51,12 @@ impl Core {
         };
         self.count(granted, &attempt, next, now, state);
         self.return_places(state, Places { n: 1, trouble }, now);
-        let live = state.live_to_write(now);
+        let live = state.live_to_write();
         let pause = decision.pause;
         drop(guard);
         if pause {
             self.pause_by_410(now);
         }
-        let ended = match next {
-            Next::Delivered => DeliveryState::Delivered,
-            Next::Failed => DeliveryState::Failed,
-            Next::Retry { .. } => DeliveryState::Retrying,
-        };
-        self.tell(granted, ended, attempt.status());
         self.record(Recorded { id: granted.id, attempt, next, live });
     }
 
@@ -74,11 +68,10 @@ impl Core {
         match next {
             Next::Delivered => {
                 state.stats.delivered(now);
-                metrics.deliveries_ended(DeliveryState::Delivered, 1);
                 let received = Timestamp::from_millis(granted.public_id.received_millis());
                 metrics.deliver_seconds.observe(now.since(received).as_secs_f64());
             }
-            Next::Failed => metrics.deliveries_ended(DeliveryState::Failed, 1),
+            Next::Failed => {}
             Next::Retry { at, .. } => {
                 tracing::debug!(
                     endpoint.id = %self.id, delivery.id = %granted.public_id, attempt = granted.number,
@@ -131,19 +124,15 @@ impl Core {
         });
     }
 
-    pub(super) fn tell(&self, granted: &Granted, state: DeliveryState, status_code: Option<u16>) {
-        let changes = &self.home.common.changes;
-        if changes.receiver_count() > 0 {
-            let attempts = granted.number - u32::from(state == DeliveryState::InFlight);
-            let change = StateChange::Delivery {
-                id: granted.public_id,
-                endpoint_id: self.id,
-                webhook_id: granted.webhook,
-                state,
-                attempts,
-                status_code,
-            };
-            let _ = changes.send(change);
-        }
+    /// Tells that it is on its way; all that follows the store tells.
+    pub(super) fn tell_started(&self, granted: &Granted) {
+        self.home.common.changes.tell(|| StateChange::Delivery {
+            id: granted.public_id,
+            endpoint_id: self.id,
+            webhook_id: granted.webhook,
+            state: DeliveryState::InFlight,
+            attempts: granted.number - 1,
+            status_code: None,
+        });
     }
 }

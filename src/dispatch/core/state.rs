@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::State;
-use crate::dispatch::EndpointActivity;
 use crate::domain::attempt::{Attempt, Outcome};
 use crate::domain::breaker::{Breaker, Signal};
+use crate::domain::change::EndpointActivity;
 use crate::domain::endpoint::{Control, LiveState};
 use crate::domain::time::Timestamp;
 
@@ -33,7 +33,7 @@ impl State {
     }
 
     /// The live state, when what must survive a restart changed.
-    pub(super) fn live_to_write(&mut self, now: Timestamp) -> Option<LiveState> {
+    pub(super) fn live_to_write(&mut self) -> Option<LiveState> {
         let written = &self.live_written;
         let matters = written.breaker != self.live.breaker
             || written.hold_until != self.live.hold_until
@@ -42,7 +42,6 @@ impl State {
             || self.live.last_success_at.is_some_and(|at| {
                 written.last_success_at.is_none_or(|before| at.since(before) >= SUCCESS_WRITTEN_EVERY)
             });
-        let _ = now;
         matters.then(|| {
             self.live_written = self.live.clone();
             self.live.clone()
@@ -62,6 +61,11 @@ impl State {
             }
         })
     }
+}
+
+/// What its live state alone says of an endpoint that nobody paused.
+pub(super) fn ailing(live: &LiveState, now: Timestamp) -> Option<EndpointActivity> {
+    activity(&Control::Active, live, now)
 }
 
 /// What its stored state alone says of an endpoint; `None`: that depends on its work.

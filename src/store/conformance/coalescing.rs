@@ -45,7 +45,8 @@ pub async fn folds_in_order(open: Open<'_>, objects: Vec<u8>, reopen: bool) {
     let last: Vec<EventSeq> = last.into_values().collect();
     let mut expected: Vec<EventSeq> = newest.into_values().collect();
     let mut reached = last.clone();
-    (expected.sort(), reached.sort());
+    expected.sort();
+    reached.sort();
     assert_eq!(reached, expected, "the newest event of each object arrived");
     store.flush().await.expect("flushed");
     let counts = store.counts().by_state;

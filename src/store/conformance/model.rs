@@ -308,7 +308,7 @@ impl Model {
             assert_eq!((row.state, row.attempts), (known.state, known.attempts), "{id:?}");
             assert_eq!(self.store.attempts(*id).await.expect("read").len(), known.attempts as usize);
         }
-        let page = Page { before: None, limit: 1000 };
+        let page = Page::first(1000);
         let listed = self.store.deliveries(Filter::default(), page).await.expect("listed");
         assert_eq!(listed.rows.len(), self.known.len().min(1000));
     }

@@ -82,16 +82,16 @@ async fn settle(store: &Arc<dyn Store>) {
 async fn recount(store: &Arc<dyn Store>) {
     store.flush().await.expect("flushed");
     let mut counted = std::collections::BTreeMap::<(EndpointId, DeliveryState), u64>::new();
-    let mut before = None;
+    let mut edge = Edge::Start;
     loop {
-        let page = Page { before, limit: 1000 };
+        let page = Page { edge, limit: 1000 };
         let listed = store.deliveries(Filter::default(), page).await.expect("listed");
         for row in &listed.rows {
             *counted.entry((row.endpoint, row.state)).or_default() += 1;
         }
-        before = listed.next;
-        if before.is_none() {
-            break;
+        match listed.next {
+            Some(row) => edge = Edge::After(row),
+            None => break,
         }
     }
     for stored in &store.definitions().endpoints {

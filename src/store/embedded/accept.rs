@@ -14,6 +14,7 @@ use super::ledger::{Entry, RESIDENT_MAX, RESIDENT_MAX_CROWDED};
 use super::ops::{Ended, Op, set_meta};
 use super::plan;
 use super::shared::Shared;
+use crate::domain::change::StateChange;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::event::EventType;
 use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, PublicId};
@@ -291,12 +292,13 @@ fn spill_plan(shared: &Shared, young: &Young, ops: &mut Vec<Op>) {
 
 /// Hands a delivery to its endpoint's ledger; what it folds is recorded.
 fn enter(shared: &Arc<Shared>, planned: Planned, entry: Entry, bound: usize, now: Timestamp) {
+    shared.changes.tell(|| entry.change(planned.endpoint, DeliveryState::Pending, None));
     let ledger = shared.ledger(planned.endpoint);
     let mut ledger = ledger.lock();
     if let Some(folded) = ledger.accept(entry, bound) {
         let survivor = folded.survivor.id;
-        shared.backlog_change(-1);
-        shared.count(planned.endpoint, planned.webhook, DeliveryState::Superseded, 1);
+        shared.ended(planned.endpoint, planned.webhook, DeliveryState::Superseded);
+        shared.changes.tell(|| folded.older.change(planned.endpoint, DeliveryState::Superseded, None));
         shared.push(Op::Open { endpoint: planned.endpoint, entry: folded.survivor });
         let ended = Ended::of(planned.endpoint, &folded.older, DeliveryState::Superseded, now);
         shared.push(Op::Final(Box::new(Ended { successor: Some(survivor), ..ended })));
@@ -364,6 +366,18 @@ impl Entry {
 
     pub fn public_id(&self) -> PublicId {
         self.id.public(self.received)
+    }
+
+    /// Its change to `state`, for those who look on.
+    pub fn change(&self, endpoint: EndpointId, state: DeliveryState, status_code: Option<u16>) -> StateChange {
+        StateChange::Delivery {
+            id: self.public_id(),
+            endpoint_id: endpoint,
+            webhook_id: self.webhook,
+            state,
+            attempts: self.attempts,
+            status_code,
+        }
     }
 }
 

@@ -12,10 +12,11 @@ use super::load::any_entry;
 use super::ops::Op;
 use super::tx::Tx;
 use crate::domain::attempt::{Attempt, ErrorKind, Outcome, Timings};
+use crate::domain::delivery::DeliveryState;
 use crate::domain::event::Event;
-use crate::domain::ids::{DeliveryId, EndpointId, MAX_FANOUT, PublicId};
+use crate::domain::ids::{DeliveryId, EndpointId, MAX_FANOUT};
 use crate::domain::time::Timestamp;
-use crate::store::{NewEvent, Planned, StoreError};
+use crate::store::{NewEvent, Planned, StoreError, TestSlot};
 
 /// A new delivery of a delivered one's event, at the end of its key. It has its row; the caller hands it to the ledger.
 pub fn resend(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(EndpointId, Entry), StoreError> {
@@ -24,7 +25,7 @@ pub fn resend(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(EndpointId, Entry), St
     let old = old.ok_or_else(|| StoreError::NotFound("delivery".to_owned()))?;
     let state: i64 =
         tx.db.query_row("SELECT state FROM delivery WHERE id = ?1", [id.0], |r| r.get(0)).map_err(|e| tx.error(e))?;
-    if state != crate::domain::delivery::DeliveryState::Delivered.code() {
+    if state != DeliveryState::Delivered.code() {
         return Err(StoreError::Conflict("only a delivered delivery can be resent; retry the others".to_owned()));
     }
     let set = tx.definitions();
@@ -50,28 +51,31 @@ pub fn resend(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(EndpointId, Entry), St
     let mut entry = Entry::new(new_id, old.webhook, Some(old.object_key), old.event_type, old.received);
     (entry.position, entry.rowed) = (position, true);
     tx.apply(Op::Open { endpoint, entry: entry.clone() }).map_err(|e| tx.error(e))?;
-    tx.apply(Op::Origin { id: new_id, resend_of: Some(id), test: false }).map_err(|e| tx.error(e))?;
+    tx.apply(Op::Resend { id: new_id, of: id, at: tx.now }).map_err(|e| tx.error(e))?;
     Ok((endpoint, entry))
 }
 
-/// Stores a request that was sent beside the queue: an event of its own with one ended delivery, not counted.
+/// Sets a sequence aside for a test; also after a crash nothing else gets it.
+pub fn reserve(tx: &mut Tx<'_>) -> Result<TestSlot, StoreError> {
+    let seq = tx.next_seq();
+    super::ops::set_meta(tx.db, "next_seq", seq.0 as i64 + 1).map_err(|e| tx.error(e))?;
+    Ok(TestSlot { id: DeliveryId::new(seq, 0), received: tx.now })
+}
+
+/// Stores a request that was sent beside the queue: an event of its own with one ended delivery, counted apart.
 pub fn test(
     tx: &mut Tx<'_>,
+    slot: TestSlot,
     event: Arc<Event>,
     planned: Planned,
     attempt: Attempt,
-) -> Result<(DeliveryId, PublicId), StoreError> {
-    let seq = tx.next_seq();
+) -> Result<(), StoreError> {
+    let TestSlot { id, received } = slot;
     let body = body::compress(event.raw())?;
     // An empty plan: nothing of it is ever derived at a restart.
     let new = NewEvent { event: event.clone(), plan: Vec::new(), idempotency: None };
-    insert_event(tx.db, seq, tx.now, &new, Some(&body)).map_err(|e| tx.error(e))?;
-    let id = DeliveryId::new(seq, 0);
-    let state = if attempt.succeeded() {
-        crate::domain::delivery::DeliveryState::Delivered
-    } else {
-        crate::domain::delivery::DeliveryState::Failed
-    };
+    insert_event(tx.db, id.event(), received, &new, Some(&body)).map_err(|e| tx.error(e))?;
+    let state = if attempt.succeeded() { DeliveryState::Delivered } else { DeliveryState::Failed };
     tx.db
         .execute(
             "INSERT INTO delivery(id, endpoint, webhook, state, attempts, finished, flags) VALUES(?1, ?2, ?3, ?4, 1, ?5, ?6)",
@@ -80,7 +84,8 @@ pub fn test(
         .map_err(|e| tx.error(e))?;
     tx.apply(Op::Attempt { id, number: 1, attempt: Box::new(attempt) }).map_err(|e| tx.error(e))?;
     tx.apply_event_count(1);
-    Ok((id, id.public(tx.now)))
+    tx.count_test(planned.endpoint, planned.webhook, state, 1);
+    Ok(())
 }
 
 /// An attempt that could not be made because of a fault of ours.

@@ -6,14 +6,15 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::cancel::{Canceled, cancel};
-use super::filter::{self, Where};
+use super::filter::{self, Selection, Where};
 use super::load::any_entry;
-use super::queue;
+use super::retry;
 use super::tx::Tx;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::ids::{DeliveryId, EndpointId};
 use crate::domain::time::Timestamp;
 use crate::store::admin::{BulkAction, BulkState};
+use crate::store::archive::{Listed, Page};
 use crate::store::{BulkKind, Filter, StoreError};
 
 /// Deliveries changed in one transaction.
@@ -24,27 +25,25 @@ const COLUMNS: &str = "id, kind, matched, done, skipped, state, created";
 /// Fixes what the action is about: everything that matches now, by its upper id.
 pub fn start(tx: &mut Tx<'_>, kind: BulkKind, filter: &Filter) -> Result<BulkAction, StoreError> {
     tx.spill_all().map_err(|e| tx.error(e))?;
-    let filter = Filter { states: states(kind, &filter.states), ..filter.clone() };
-    let chosen = filter::deliveries(&filter);
-    let (matched, upper): (i64, i64) = chosen
-        .query_row(
-            tx.db,
-            "SELECT count(*), coalesce(max(d.id), 0) FROM delivery d JOIN event e ON e.seq = d.id >> 16",
-            "",
-        )
-        .map_err(|e| tx.error(e))?;
+    let states = states(kind, &filter.states);
+    let chosen = if states.is_empty() {
+        Selection::default()
+    } else {
+        filter::deliveries(&Filter { states, ..filter.clone() }, &tx.shared.in_flight())
+    };
+    let (matched, upper) = chosen.count(tx.db).map_err(|e| tx.error(e))?;
     let sql = serde_json::to_string(&chosen).map_err(|e| StoreError::Conflict(e.to_string()))?;
     tx.db
         .execute(
             "INSERT INTO bulk(kind, filter, upper, cursor, matched, done, skipped, state, created)
              VALUES(?1, ?2, ?3, -1, ?4, 0, 0, 'running', ?5)",
-            params![kind_text(kind), sql, upper, matched, tx.now.0],
+            params![kind_text(kind), sql, upper, matched as i64, tx.now.0],
         )
         .map_err(|e| tx.error(e))?;
     get(tx.db, tx.db.last_insert_rowid() as u32)
 }
 
-/// Only what the action can change.
+/// Only what the action can change; empty: nothing of what was asked for.
 fn states(kind: BulkKind, asked: &[DeliveryState]) -> Vec<DeliveryState> {
     use DeliveryState as S;
     let possible: &[S] = match kind {
@@ -98,11 +97,13 @@ pub fn get(db: &Connection, id: u32) -> Result<BulkAction, StoreError> {
         .ok_or_else(|| StoreError::NotFound(format!("bulk action {id}")))
 }
 
-/// The newest hundred.
-pub fn list(db: &Connection) -> Result<Vec<BulkAction>, StoreError> {
-    db.prepare_cached(&format!("SELECT {COLUMNS} FROM bulk ORDER BY id DESC LIMIT 100"))
-        .and_then(|mut s| s.query_map([], action)?.collect())
-        .map_err(|e| StoreError::Unavailable(e.to_string()))
+/// Newest first.
+pub fn list(db: &Connection, page: Page) -> Result<Listed<BulkAction>, StoreError> {
+    let problem = |e: rusqlite::Error| StoreError::Unavailable(e.to_string());
+    let count: i64 = db.query_row("SELECT count(*) FROM bulk", [], |r| r.get(0)).map_err(problem)?;
+    let select = format!("SELECT {COLUMNS} FROM bulk");
+    let rows = Selection::from(Where::default()).query_page(db, (&select, "id"), page, action).map_err(problem)?;
+    Ok(Listed::new(rows, page, Some(count as u64), |bulk| bulk.id.into()))
 }
 
 pub fn stop(tx: &Tx<'_>, id: u32) -> Result<BulkAction, StoreError> {
@@ -139,7 +140,7 @@ pub fn advance(tx: &mut Tx<'_>) -> Result<Option<Vec<EndpointId>>, StoreError> {
         .map_err(|e| tx.error(e))?;
     let Some((id, kind, chosen, upper, cursor)) = next else { return Ok(None) };
     tx.spill_all().map_err(|e| tx.error(e))?;
-    let chosen: Where =
+    let chosen: Selection =
         serde_json::from_str(&chosen).map_err(|e| StoreError::Corrupt(format!("bulk action {id}: {e}")))?;
     let ids = chosen.page(tx.db, cursor, upper, SLICE).map_err(|e| tx.error(e))?;
     let mut touched = BTreeSet::new();
@@ -171,11 +172,11 @@ fn apply(tx: &mut Tx<'_>, kind: BulkKind, id: DeliveryId) -> Result<Option<Endpo
         BulkKind::Retry { skip_if_newer_delivered } => {
             if skip_if_newer_delivered
                 && let Some(entry) = any_entry(tx.db, id).map_err(|e| tx.error(e))?
-                && queue::newer_delivered(tx, &entry)?
+                && retry::newer_delivered(tx, &entry)?
             {
                 return Ok(None);
             }
-            queue::retry(tx, id).map(|requeued| requeued.endpoint)
+            retry::retry(tx, id).map(|requeued| requeued.endpoint)
         }
     };
     match result {

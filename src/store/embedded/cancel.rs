@@ -57,8 +57,8 @@ pub fn cancel(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Canceled, StoreError> {
 /// The same within the running transaction.
 fn end_canceled_now(tx: &mut Tx<'_>, ledger: &mut Ledger, entry: &Entry) -> Result<(), StoreError> {
     ledger.touch(entry.id);
-    tx.shared.backlog_change(-1);
-    tx.shared.count(ledger.endpoint, entry.webhook, DeliveryState::Canceled, 1);
+    tx.shared.ended(ledger.endpoint, entry.webhook, DeliveryState::Canceled);
+    tx.tell(ledger.endpoint, entry, DeliveryState::Canceled);
     let ended = Ended::of(ledger.endpoint, entry, DeliveryState::Canceled, tx.now);
     tx.apply(Op::Final(Box::new(ended))).map_err(|e| tx.error(e))
 }
@@ -66,7 +66,7 @@ fn end_canceled_now(tx: &mut Tx<'_>, ledger: &mut Ledger, entry: &Entry) -> Resu
 /// A delivery that was canceled in flight came back unsent: that is its end.
 pub fn end_canceled(shared: &Shared, ledger: &mut Ledger, entry: &Entry, now: Timestamp) {
     ledger.touch(entry.id);
-    shared.count(ledger.endpoint, entry.webhook, DeliveryState::Canceled, 1);
-    shared.backlog_change(-1);
+    shared.ended(ledger.endpoint, entry.webhook, DeliveryState::Canceled);
+    shared.changes.tell(|| entry.change(ledger.endpoint, DeliveryState::Canceled, None));
     shared.push(Op::Final(Box::new(Ended::of(ledger.endpoint, entry, DeliveryState::Canceled, now))));
 }

@@ -15,6 +15,9 @@ pub type Key = (EndpointId, WebhookId, i64);
 /// The counter of stored events.
 pub const EVENTS: Key = (EndpointId(0), WebhookId(0), 100);
 
+/// Added to the code of a state in the counters of tests.
+pub const TESTS: i64 = 10;
+
 /// Bytes of one change: endpoint, webhook and state as 32 bit, the change as 64 bit, little-endian.
 const CHANGE: usize = 20;
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::EmbeddedStore;
 use super::schema::{self, FILE};
 use super::shared::Shared;
+use super::tokens;
 use super::tx::Tx;
 use crate::domain::endpoint::{Control, Endpoint, LiveState};
 use crate::domain::ids::{EndpointId, WebhookId};
@@ -17,6 +18,7 @@ use crate::domain::payload_url::{Origin, PayloadUrl};
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::{Source, Webhook, WebhookSpec};
 use crate::store::admin::{BulkAction, DefinitionSet, Definitions, NewAudit, Scope, Token, WebhookWrite};
+use crate::store::archive::{Listed, Page};
 use crate::store::{BulkKind, Filter, StoreError, StoredEndpoint};
 
 type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
@@ -29,7 +31,7 @@ pub fn load(db: &Connection, shared: &Arc<Shared>) -> Result<(), StoreError> {
     for stored in &shared.definitions().endpoints {
         shared.ledger(stored.endpoint.id).lock().paused_total_us = stored.live.paused_total_us;
     }
-    shared.set_tokens(read_tokens(db).map_err(error)?);
+    shared.set_tokens(tokens::read(db).map_err(error)?);
     Ok(())
 }
 
@@ -88,20 +90,6 @@ fn read_webhooks(db: &Connection, known: &DefinitionSet) -> rusqlite::Result<Vec
     Ok(webhooks)
 }
 
-fn read_tokens(db: &Connection) -> rusqlite::Result<Vec<Token>> {
-    db.prepare_cached("SELECT id, name, scopes, hash, created FROM token ORDER BY id")?
-        .query_map([], |r| {
-            Ok(Token {
-                id: r.get(0)?,
-                name: r.get(1)?,
-                scopes: serde_json::from_str(&r.get::<_, String>(2)?).unwrap_or_default(),
-                hash: r.get(3)?,
-                created: Timestamp(r.get(4)?),
-            })
-        })?
-        .collect()
-}
-
 /// Appends to the audit log, inside the transaction of what it tells of.
 pub fn write_audit(tx: &Tx<'_>, entry: &NewAudit) -> Result<(), StoreError> {
     tx.db
@@ -122,15 +110,16 @@ fn redefine(tx: &mut Tx<'_>) -> Result<Arc<DefinitionSet>, StoreError> {
 
 fn reread(tx: &Tx<'_>) -> Result<DefinitionSet, StoreError> {
     let known = tx.definitions();
+    let revision = known.revision + 1;
     if tx.endpoints_changed {
-        return read_set(tx.db, known.revision + 1, &known).map_err(|e| tx.error(e));
+        return read_set(tx.db, revision, &known).map_err(|e| tx.error(e));
     }
     // Webhooks only ever add endpoints: those that are known stay as they are.
     let mut endpoints = known.endpoints.clone();
     let above = endpoints.last().map_or(0, |e| e.endpoint.id.0);
     endpoints.extend(read_endpoints(tx.db, above).map_err(|e| tx.error(e))?);
     let webhooks = read_webhooks(tx.db, &known).map_err(|e| tx.error(e))?;
-    Ok(DefinitionSet { revision: known.revision + 1, webhooks, endpoints })
+    Ok(DefinitionSet { revision, webhooks, endpoints })
 }
 
 /// The endpoint of a URL, made when it is new.
@@ -201,10 +190,19 @@ fn update(
     source: &str,
     endpoint: EndpointId,
 ) -> Result<WebhookId, StoreError> {
-    let set = tx.definitions();
-    let old = set.webhooks.iter().find(|w| w.id == id).ok_or_else(|| StoreError::NotFound(format!("webhook {id}")))?;
+    let old = written(tx, id)?.ok_or_else(|| StoreError::NotFound(format!("webhook {id}")))?;
+    if write.based_on.is_some_and(|revision| revision != old.revision) {
+        return Err(StoreError::Outdated(format!("webhook {id}")));
+    }
+    if (old.spec.as_str(), old.source.as_str(), old.endpoint, old.orphaned) == (spec, source, endpoint, write.orphaned)
+    {
+        return Ok(id);
+    }
     let moving = old.moving || old.endpoint != endpoint;
     let revision = old.revision + 1;
+    tx.db
+        .execute("UPDATE revision SET replaced = ?2 WHERE webhook = ?1 AND replaced IS NULL", params![id.0, tx.now.0])
+        .map_err(|e| tx.error(e))?;
     tx.db
         .execute(
             "UPDATE webhook SET name = ?2, revision = ?3, spec = ?4, endpoint = ?5, source = ?6, orphaned = ?7, moving = ?8,
@@ -216,12 +214,34 @@ fn update(
     Ok(id)
 }
 
+/// A webhook as this transaction has left it: another change may have come before, in the same commit.
+struct Written {
+    revision: u32,
+    spec: String,
+    source: String,
+    endpoint: EndpointId,
+    orphaned: bool,
+    moving: bool,
+}
+
+fn written(tx: &Tx<'_>, id: WebhookId) -> Result<Option<Written>, StoreError> {
+    tx.db
+        .query_row(
+            "SELECT revision, spec, source, endpoint, orphaned, moving FROM webhook WHERE id = ?1 AND deleted = 0",
+            [id.0],
+            |r| {
+                let (revision, spec, source) = (r.get(0)?, r.get(1)?, r.get(2)?);
+                let (endpoint, orphaned, moving) = (EndpointId(r.get(3)?), r.get(4)?, r.get(5)?);
+                Ok(Written { revision, spec, source, endpoint, orphaned, moving })
+            },
+        )
+        .optional()
+        .map_err(|e| tx.error(e))
+}
+
 fn keep_revision(tx: &Tx<'_>, id: WebhookId, revision: u32, spec: &str) -> Result<(), StoreError> {
     tx.db
-        .execute(
-            "INSERT OR REPLACE INTO revision(webhook, revision, spec) VALUES(?1, ?2, ?3)",
-            params![id.0, revision, spec],
-        )
+        .execute("INSERT INTO revision(webhook, revision, spec) VALUES(?1, ?2, ?3)", params![id.0, revision, spec])
         .map(drop)
         .map_err(|e| tx.error(e))
 }
@@ -233,6 +253,25 @@ impl EmbeddedStore {
         change: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<T> {
         self.shared.write(change, |value| value).boxed()
+    }
+}
+
+impl EmbeddedStore {
+    /// A change of tokens: written, then in force.
+    fn retoken<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<T> {
+        let shared = self.shared.clone();
+        let changed = move |tx: &mut Tx<'_>| {
+            let value = change(tx)?;
+            Ok((tokens::read(tx.db).map_err(|e| tx.error(e))?, value))
+        };
+        let applied = move |(tokens, value)| {
+            shared.set_tokens(tokens);
+            value
+        };
+        self.shared.write(changed, applied).boxed()
     }
 }
 
@@ -324,47 +363,15 @@ impl Definitions for EmbeddedStore {
     }
 
     fn create_token(&self, name: String, scopes: Vec<Scope>, hash: [u8; 32], audit: NewAudit) -> Answer<Token> {
-        let shared = self.shared.clone();
-        self.shared
-            .write(
-                move |tx| {
-                    if tx.shared.tokens().iter().any(|t| t.name == name) {
-                        return Err(StoreError::Conflict(format!("a token named \"{name}\" exists already")));
-                    }
-                    let scopes_text = serde_json::to_string(&scopes).unwrap_or_default();
-                    tx.db
-                        .execute(
-                            "INSERT INTO token(name, scopes, hash, created) VALUES(?1, ?2, ?3, ?4)",
-                            params![name, scopes_text, hash, tx.now.0],
-                        )
-                        .map_err(|e| tx.error(e))?;
-                    let token = Token { id: tx.db.last_insert_rowid() as u32, name, scopes, hash, created: tx.now };
-                    write_audit(tx, &audit)?;
-                    Ok((read_tokens(tx.db).map_err(|e| tx.error(e))?, token))
-                },
-                move |(tokens, token)| {
-                    shared.set_tokens(tokens);
-                    token
-                },
-            )
-            .boxed()
+        self.retoken(move |tx| tokens::create(tx, name, scopes, hash, &audit))
+    }
+
+    fn put_token(&self, name: String, scopes: Vec<Scope>, hash: [u8; 32], audit: NewAudit) -> Answer<Token> {
+        self.retoken(move |tx| tokens::put(tx, name, scopes, hash, &audit))
     }
 
     fn revoke_token(&self, id: u32, audit: NewAudit) -> Answer<()> {
-        let shared = self.shared.clone();
-        self.shared
-            .write(
-                move |tx| {
-                    let gone = tx.db.execute("DELETE FROM token WHERE id = ?1", [id]).map_err(|e| tx.error(e))?;
-                    if gone == 0 {
-                        return Err(StoreError::NotFound(format!("token {id}")));
-                    }
-                    write_audit(tx, &audit)?;
-                    read_tokens(tx.db).map_err(|e| tx.error(e))
-                },
-                move |tokens| shared.set_tokens(tokens),
-            )
-            .boxed()
+        self.retoken(move |tx| tokens::revoke(tx, id, &audit))
     }
 
     fn start_bulk(&self, kind: BulkKind, filter: Filter, audit: NewAudit) -> Answer<BulkAction> {
@@ -380,8 +387,8 @@ impl Definitions for EmbeddedStore {
             .boxed()
     }
 
-    fn bulk_actions(&self) -> Answer<Vec<BulkAction>> {
-        self.shared.read(super::bulk::list).boxed()
+    fn bulk_actions(&self, page: Page) -> Answer<Listed<BulkAction>> {
+        self.shared.read(move |db| super::bulk::list(db, page)).boxed()
     }
 
     fn bulk_action(&self, id: u32) -> Answer<BulkAction> {
@@ -406,11 +413,20 @@ impl Definitions for EmbeddedStore {
     }
 }
 
-/// An endpoint as it is stored now.
+/// An endpoint as this transaction has left it: another order may have come before, in the same commit.
 pub fn stored(tx: &Tx<'_>, id: EndpointId) -> Result<StoredEndpoint, StoreError> {
     let set = tx.definitions();
     let found = set.endpoints.iter().find(|e| e.endpoint.id == id);
-    found.map(|e| (**e).clone()).ok_or_else(|| StoreError::NotFound(format!("endpoint {id}")))
+    let known = found.ok_or_else(|| StoreError::NotFound(format!("endpoint {id}")))?;
+    let ordered = tx.db.query_row("SELECT control, patch FROM endpoint WHERE id = ?1", [id.0], |r| {
+        Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?))
+    });
+    let (control, patch) = ordered.map_err(|e| tx.error(e))?;
+    Ok(StoredEndpoint {
+        control: serde_json::from_str(&control).unwrap_or_default(),
+        policy_patch: serde_json::from_str(&patch).unwrap_or_default(),
+        ..(**known).clone()
+    })
 }
 
 /// The definitions reread without a new revision: plans made before stay valid.

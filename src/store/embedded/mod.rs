@@ -14,8 +14,8 @@
 //! | `writer`, `tx`, `ops`, `counts`, `accept`, `idempotency`, `plan`, `body` | the one transaction after another |
 //! | `load` | rows back into a ledger |
 //! | `recovery` | opening, and saving what a damaged file still holds |
-//! | `definitions`, `cancel`, `bulk`, `moving`, `purge`, `beside`, `prune` | what people and timers order |
-//! | `reads`, `readers`, `filter` | [`Archive`](crate::store::Archive) |
+//! | `definitions`, `tokens`, `retry`, `cancel`, `bulk`, `moving`, `purge`, `beside`, `prune`, `leftovers` | what people and timers order |
+//! | `reads`, `rows`, `readers`, `filter` | [`Archive`](crate::store::Archive) |
 
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -38,6 +38,7 @@ mod definitions;
 mod filter;
 mod idempotency;
 mod ledger;
+mod leftovers;
 mod load;
 mod moving;
 mod ops;
@@ -48,10 +49,13 @@ mod queue;
 mod readers;
 mod reads;
 mod recovery;
+mod retry;
+mod rows;
 mod schema;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod tx;
 mod writer;
 

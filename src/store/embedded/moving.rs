@@ -46,7 +46,7 @@ fn slice(tx: &Tx<'_>, webhook: WebhookId, to: EndpointId) -> rusqlite::Result<Ve
                             ORDER BY id LIMIT ?3)
              UNION ALL
              SELECT * FROM (SELECT id, endpoint FROM delivery WHERE webhook = ?1 AND endpoint <> ?2 AND state IN (3, 5)
-                            AND state = 3 ORDER BY id LIMIT ?3)
+                            AND state = 3 AND coalesce(flags, 0) & 1 = 0 ORDER BY id LIMIT ?3)
              ORDER BY id LIMIT ?3",
         )?
         .query_map(params![webhook.0, to.0, SLICE as i64], |r| Ok((DeliveryId(r.get(0)?), EndpointId(r.get(1)?))))?

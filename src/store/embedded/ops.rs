@@ -57,11 +57,11 @@ pub enum Op {
         webhook: WebhookId,
         state: DeliveryState,
     },
-    /// A new delivery beside the plan: a resend or a test. Follows its `Open` or `Final`.
-    Origin {
+    /// A new delivery beside the plan. Follows its `Open`.
+    Resend {
         id: DeliveryId,
-        resend_of: Option<DeliveryId>,
-        test: bool,
+        of: DeliveryId,
+        at: Timestamp,
     },
 }
 
@@ -127,9 +127,9 @@ impl Op {
                 *deltas.entry((*endpoint, *webhook, state.code())).or_default() -= 1;
                 Ok(())
             }
-            Self::Origin { id, resend_of, test } => db
-                .prepare_cached("UPDATE delivery SET resend_of = ?2, flags = coalesce(flags, 0) | ?3 WHERE id = ?1")?
-                .execute(params![id.0, resend_of.map(|d| d.0), if *test { TEST } else { 0 }])
+            Self::Resend { id, of, at } => db
+                .prepare_cached("UPDATE delivery SET resend_of = ?2, created = ?3 WHERE id = ?1")?
+                .execute(params![id.0, of.0, at.0])
                 .map(drop),
         }
     }

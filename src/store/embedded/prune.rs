@@ -4,15 +4,17 @@ use rusqlite::params;
 
 use super::schema::FILE;
 use super::tx::Tx;
+use crate::domain::delivery::DeliveryState;
 use crate::domain::ids::{EndpointId, EventSeq, WebhookId};
 use crate::store::StoreError;
 use crate::store::archive::{Pruned, Retention};
 
-/// Old revisions and finished bulk actions go too; the audit log keeps this many lines.
+/// Lines the audit log keeps.
 const AUDIT_MAX: i64 = 100_000;
 
-/// Looks at one batch of the oldest events and removes those all of whose deliveries may go.
-pub fn run(tx: &mut Tx<'_>, r: &Retention) -> Result<Pruned, StoreError> {
+/// Looks at one batch of the oldest events and removes those all of whose deliveries may go; at the end of a round also
+/// what they left behind. Names the endpoints that are gone.
+pub fn run(tx: &mut Tx<'_>, r: &Retention) -> Result<(Pruned, Vec<EndpointId>), StoreError> {
     let error = |e| super::schema::classify(&tx.shared.folder.join(FILE), e);
     let cursor = super::ops::meta(tx.db, "pruned_upto").map_err(error)?.unwrap_or(0);
     let newest: i64 =
@@ -52,7 +54,8 @@ pub fn run(tx: &mut Tx<'_>, r: &Retention) -> Result<Pruned, StoreError> {
         )
         .map_err(|e| tx.error(e))?;
     pruned.more = !reached_young;
-    Ok(pruned)
+    let gone = if reached_young { super::leftovers::remove(tx, r)? } else { Vec::new() };
+    Ok((pruned, gone))
 }
 
 fn youngest_kept(r: &Retention) -> i64 {
@@ -106,8 +109,10 @@ fn event(tx: &mut Tx<'_>, r: &Retention, seq: EventSeq, received: i64, over: boo
         return Ok(None);
     }
     for (id, endpoint, webhook, state, _, flags) in &rows {
-        if flags & super::ops::TEST == 0 {
-            tx.uncount(EndpointId(*endpoint), WebhookId(*webhook), *state);
+        let (endpoint, webhook) = (EndpointId(*endpoint), WebhookId(*webhook));
+        match DeliveryState::from_code(*state) {
+            Some(state) if flags & super::ops::TEST != 0 => tx.count_test(endpoint, webhook, state, -1),
+            _ => tx.uncount(endpoint, webhook, *state),
         }
         tx.db.execute("DELETE FROM attempt WHERE delivery = ?1", [id]).map_err(|e| tx.error(e))?;
     }

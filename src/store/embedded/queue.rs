@@ -13,15 +13,16 @@ use super::accept::Prepared;
 use super::body::Body;
 use super::cancel::{Canceled, cancel, end_canceled};
 use super::ledger::{Entry, Finished, Ledger};
-use super::load::{any_entry, read_events};
+use super::load::read_events;
 use super::ops::{Ended, Op};
 use super::shared::Shared;
 use super::tx::Tx;
 use super::writer::Command;
-use super::{beside, bulk, definitions};
+use super::{beside, bulk, definitions, retry};
 use crate::clock;
 use crate::domain::attempt::Attempt;
 use crate::domain::breaker::Breaker;
+use crate::domain::change::{EndpointActivity, StateChange};
 use crate::domain::delivery::DeliveryState;
 use crate::domain::endpoint::{Control, LiveState};
 use crate::domain::event::Event;
@@ -119,21 +120,24 @@ impl Queue for EmbeddedStore {
     fn release(&self, endpoint: EndpointId, id: DeliveryId) {
         let ledger = self.shared.ledger(endpoint);
         let mut ledger = ledger.lock();
-        if let Some(canceled) = ledger.release(id) {
-            end_canceled(&self.shared, &mut ledger, &canceled, clock::now());
+        match ledger.release(id) {
+            Some(canceled) => end_canceled(&self.shared, &mut ledger, &canceled, clock::now()),
+            None => tell_back(&self.shared, &ledger, id),
         }
     }
 
     fn release_all(&self, endpoint: EndpointId) {
         let ledger = self.shared.ledger(endpoint);
         let mut ledger = ledger.lock();
+        let started: Vec<DeliveryId> = ledger.entries().filter(|e| e.in_flight).map(|e| e.id).collect();
         for canceled in ledger.release_all() {
             end_canceled(&self.shared, &mut ledger, &canceled, clock::now());
         }
+        started.into_iter().for_each(|id| tell_back(&self.shared, &ledger, id));
     }
 
     fn retry(&self, id: DeliveryId) -> Answer<Requeued> {
-        self.shared.write(move |tx| retry(tx, id), |requeued| requeued).boxed()
+        self.shared.write(move |tx| retry::retry(tx, id), |requeued| requeued).boxed()
     }
 
     fn cancel(&self, id: DeliveryId) -> Answer<EndpointId> {
@@ -149,6 +153,7 @@ impl Queue for EmbeddedStore {
                     let answer = (entry.id, entry.public_id(), endpoint);
                     let bound = shared.bound.load(Ordering::Relaxed);
                     shared.backlog_change(1);
+                    shared.changes.tell(|| entry.change(endpoint, DeliveryState::Pending, None));
                     shared.ledger(endpoint).lock().accept_at_end(entry, bound);
                     answer
                 },
@@ -156,8 +161,12 @@ impl Queue for EmbeddedStore {
             .boxed()
     }
 
-    fn record_test(&self, event: Arc<Event>, planned: Planned, attempt: Attempt) -> Answer<(DeliveryId, PublicId)> {
-        self.shared.write(move |tx| beside::test(tx, event, planned, attempt), |ids| ids).boxed()
+    fn reserve_test(&self) -> Answer<TestSlot> {
+        self.shared.write(beside::reserve, |slot| slot).boxed()
+    }
+
+    fn record_test(&self, slot: TestSlot, event: Arc<Event>, planned: Planned, attempt: Attempt) -> Answer<()> {
+        self.shared.write(move |tx| beside::test(tx, slot, event, planned, attempt), |()| ()).boxed()
     }
 
     fn advance_bulk(&self) -> Answer<Option<Vec<EndpointId>>> {
@@ -182,6 +191,15 @@ impl Queue for EmbeddedStore {
                         (stored.live.breaker, stored.live.hold_until) = (Breaker::Closed, None);
                         stored.live.consecutive_failures = 0;
                     }
+                    let told = match &control {
+                        Control::Paused { .. } => EndpointActivity::Paused,
+                        Control::Quarantined { .. } => EndpointActivity::Quarantined,
+                        // What there is to send is sent.
+                        Control::Active if tx.shared.ledger(endpoint).lock().unfinished > 0 => {
+                            EndpointActivity::Sending
+                        }
+                        Control::Active => EndpointActivity::Idle,
+                    };
                     let text = |v: Result<String, serde_json::Error>| v.unwrap_or_default();
                     tx.db
                         .execute(
@@ -194,13 +212,18 @@ impl Queue for EmbeddedStore {
                         )
                         .map_err(|e| tx.error(e))?;
                     definitions::keep_revision_number(tx)?;
-                    Ok(stored.live.paused_total_us)
+                    Ok((stored.live.paused_total_us, told))
                 },
-                move |paused_total_us| {
+                move |(paused_total_us, state)| {
+                    shared.changes.tell(|| StateChange::Endpoint { id: endpoint, state });
                     shared.ledger(endpoint).lock().paused_total_us = paused_total_us;
                 },
             )
             .boxed()
+    }
+
+    fn changes(&self) -> &Changes {
+        &self.shared.changes
     }
 
     fn save_live(&self, endpoint: EndpointId, live: LiveState) {
@@ -279,6 +302,14 @@ fn give_back<'a>(shared: &Shared, ledger: &Mutex<Ledger>, started: impl Iterator
     }
 }
 
+/// It was on its way for those who look on, and waits again.
+fn tell_back(shared: &Shared, ledger: &Ledger, id: DeliveryId) {
+    if let Some(entry) = ledger.get(id).filter(|_| shared.changes.followed()) {
+        let state = if entry.due.is_some() { DeliveryState::Retrying } else { DeliveryState::Pending };
+        shared.changes.tell(|| entry.change(ledger.endpoint, state, None));
+    }
+}
+
 /// Applied in memory now, on disk with the next commit.
 fn record(shared: &Arc<Shared>, endpoint: EndpointId, done: Recorded) -> Result<Option<Head>, StoreError> {
     let ledger = shared.ledger(endpoint);
@@ -289,12 +320,12 @@ fn record(shared: &Arc<Shared>, endpoint: EndpointId, done: Recorded) -> Result<
     ledger.touch(done.id);
     let (id, webhook, number) = (entry.id, entry.webhook, entry.attempts);
     let at = done.attempt.started_at + done.attempt.timings.total;
+    shared.changes.tell(|| entry.change(endpoint, state, done.attempt.status()));
     if state == DeliveryState::Retrying {
         shared.push(Op::Open { endpoint, entry });
         shared.push(Op::Attempt { id, number, attempt: Box::new(done.attempt) });
     } else {
-        shared.count(endpoint, webhook, state, 1);
-        shared.backlog_change(-1);
+        shared.ended(endpoint, webhook, state);
         let last = Some(done.attempt);
         shared.push(Op::Final(Box::new(Ended { last, ..Ended::of(endpoint, &entry, state, at) })));
     }
@@ -324,75 +355,4 @@ pub fn look_up(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(DeliveryState, Endpoi
     }
     tx.spill_event(id.event()).map_err(|e| tx.error(e))?;
     state_of(tx, id)?.ok_or_else(|| StoreError::NotFound("delivery".to_owned()))
-}
-
-/// A manual retry.
-pub fn retry(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Requeued, StoreError> {
-    let (state, endpoint) = look_up(tx, id)?;
-    let set = tx.definitions();
-    let row = any_entry(tx.db, id).map_err(|e| tx.error(e))?;
-    let mut entry = row.ok_or_else(|| StoreError::NotFound("the event of this delivery".to_owned()))?;
-    let Ok(at) = set.webhooks.binary_search_by_key(&entry.webhook, |w| w.id) else {
-        return Err(StoreError::Conflict("its webhook was deleted, so there is nowhere to send it".to_owned()));
-    };
-    let newer_delivered = newer_delivered(tx, &entry)?;
-    let mut answer = Requeued { id, endpoint, newer_delivered };
-    match state {
-        DeliveryState::Retrying => {
-            let ledger = tx.shared.ledger(endpoint);
-            let mut ledger = ledger.lock();
-            if ledger.get(id).is_some_and(|e| e.in_flight) {
-                return Err(StoreError::Conflict("the delivery is in flight".to_owned()));
-            }
-            (entry.due, entry.manual) = (Some(tx.now), true);
-            let resident = ledger.hurry(id, tx.now);
-            if resident.is_none() {
-                ledger.hurry_evicted(entry.object_key, id, tx.now);
-            }
-            let entry = resident.unwrap_or(entry);
-            tx.apply(Op::Open { endpoint, entry }).map_err(|e| tx.error(e))?;
-        }
-        DeliveryState::Failed | DeliveryState::Canceled => {
-            // Its budget of attempts, its backoff and its age start anew; attempt numbers go on.
-            (entry.counted, entry.due, entry.first_attempt_at, entry.manual) = (0, None, None, true);
-            tx.shared.count(endpoint, entry.webhook, state, -1);
-            tx.shared.backlog_change(1);
-            let webhook = entry.webhook;
-            tx.apply(Op::Uncount { endpoint, webhook, state }).map_err(|e| tx.error(e))?;
-            // Where its webhook points now: the URL may have changed while it was over.
-            answer.endpoint = set.webhooks[at].endpoint;
-            tx.apply(Op::Open { endpoint: answer.endpoint, entry: entry.clone() }).map_err(|e| tx.error(e))?;
-            tx.shared.ledger(answer.endpoint).lock().requeue(entry, tx.now);
-        }
-        state => {
-            return Err(StoreError::Conflict(format!(
-                "a delivery that is {} cannot be retried; failed, canceled and retrying ones can",
-                state.as_str()
-            )));
-        }
-    }
-    Ok(answer)
-}
-
-/// Whether a later event of the same object already reached the same webhook.
-pub fn newer_delivered(tx: &mut Tx<'_>, entry: &Entry) -> Result<bool, StoreError> {
-    let seq = entry.id.event().0;
-    let mut newer: Vec<i64> = tx
-        .db
-        .prepare_cached("SELECT seq FROM object_event WHERE object_key = ?1 AND seq > ?2 ORDER BY seq DESC LIMIT 1000")
-        .and_then(|mut s| s.query_map(params![entry.object_key as i64, seq as i64], |r| r.get(0))?.collect())
-        .map_err(|e| tx.error(e))?;
-    newer.extend(tx.intake().unindexed(entry.object_key).filter(|s| *s > seq).map(|s| s as i64));
-    let mut delivered = tx
-        .db
-        .prepare_cached("SELECT 1 FROM delivery WHERE id BETWEEN ?1 AND ?2 AND webhook = ?3 AND state = 2 LIMIT 1")
-        .map_err(|e| tx.error(e))?;
-    for event in newer {
-        let range = crate::domain::ids::EventSeq(event as u64).deliveries();
-        let found = delivered.exists(params![range.start(), range.end(), entry.webhook.0]).map_err(|e| tx.error(e))?;
-        if found {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }

@@ -89,6 +89,8 @@ fn counters(db: &Connection, shared: &Shared) -> rusqlite::Result<()> {
             shared.events.store(r.get::<_, i64>(3)?.max(0) as u64, Ordering::Relaxed);
         } else if let Some(state) = DeliveryState::from_code(code) {
             shared.count(EndpointId(r.get(0)?), WebhookId(r.get(1)?), state, r.get(3)?);
+        } else if let Some(state) = DeliveryState::from_code(code - counts::TESTS) {
+            shared.count_test(EndpointId(r.get(0)?), WebhookId(r.get(1)?), state, r.get(3)?);
         }
     }
     Ok(())
@@ -179,6 +181,8 @@ DELETE FROM counter;
 DELETE FROM counter_change;
 INSERT INTO counter SELECT endpoint, webhook, state, count(*) FROM delivery
   WHERE state >= 2 AND coalesce(flags, 0) & 1 = 0 GROUP BY endpoint, webhook, state;
+INSERT INTO counter SELECT endpoint, webhook, state + 10, count(*) FROM delivery
+  WHERE coalesce(flags, 0) & 1 <> 0 GROUP BY endpoint, webhook, state;
 INSERT INTO counter SELECT 0, 0, 100, count(*) FROM event;
 COMMIT";
 
@@ -191,6 +195,7 @@ const TABLES: &[&str] = &[
     "audit",
     "event",
     "delivery",
+    "canceling",
     "attempt",
     "object_event",
     "idempotency",

@@ -18,7 +18,8 @@ const APPLICATION_ID: i64 = 0x4e42_5744;
 /// Length the write-ahead log is cut to at a restart of it.
 const WAL_LIMIT_BYTES: i64 = 64 << 20;
 
-const SCHEMA: &str = "
+/// Ids that are named elsewhere (by an audit line, an idempotency key, a counter) are never given twice: AUTOINCREMENT.
+pub const SCHEMA: &str = "
 CREATE TABLE event(
   seq INTEGER PRIMARY KEY, received INTEGER NOT NULL, type INTEGER NOT NULL, label TEXT NOT NULL, class TEXT NOT NULL,
   object_key INTEGER, object_id TEXT, request_id TEXT, flags INTEGER NOT NULL, plan BLOB NOT NULL, body BLOB);
@@ -26,11 +27,13 @@ CREATE TABLE delivery(
   id INTEGER PRIMARY KEY, endpoint INTEGER NOT NULL, webhook INTEGER NOT NULL, state INTEGER NOT NULL,
   attempts INTEGER NOT NULL, finished INTEGER, code INTEGER, error INTEGER, latency INTEGER, revision INTEGER,
   excerpt BLOB, position INTEGER, key INTEGER, received INTEGER, counted INTEGER, due INTEGER, first_attempt INTEGER,
-  folded_from INTEGER, successor INTEGER, resend_of INTEGER, flags INTEGER);
+  folded_from INTEGER, successor INTEGER, resend_of INTEGER, flags INTEGER, created INTEGER);
 CREATE INDEX delivery_open ON delivery(endpoint, position, state) WHERE state < 2;
 CREATE INDEX delivery_key ON delivery(endpoint, key, position) WHERE state < 2;
 CREATE INDEX delivery_waiting ON delivery(webhook, id) WHERE state < 2;
 CREATE INDEX delivery_failed ON delivery(webhook, id) WHERE state IN (3, 5);
+CREATE INDEX delivery_unfinished ON delivery(id, state) WHERE state < 2;
+CREATE INDEX delivery_stopped ON delivery(id, state) WHERE state IN (3, 5);
 CREATE TABLE canceling(id INTEGER PRIMARY KEY);
 CREATE TABLE attempt(
   delivery INTEGER NOT NULL, number INTEGER NOT NULL, started INTEGER NOT NULL, revision INTEGER NOT NULL,
@@ -45,22 +48,22 @@ CREATE TABLE counter(
   PRIMARY KEY(endpoint, webhook, state)) WITHOUT ROWID;
 CREATE TABLE counter_change(id INTEGER PRIMARY KEY, changes BLOB NOT NULL);
 CREATE TABLE endpoint(
-  id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE, origin TEXT NOT NULL, control TEXT NOT NULL, live TEXT NOT NULL,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, url TEXT NOT NULL UNIQUE, origin TEXT NOT NULL, control TEXT NOT NULL, live TEXT NOT NULL,
   patch TEXT NOT NULL);
 CREATE TABLE webhook(
-  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, revision INTEGER NOT NULL, spec TEXT NOT NULL,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, revision INTEGER NOT NULL, spec TEXT NOT NULL,
   endpoint INTEGER NOT NULL, source TEXT NOT NULL, orphaned INTEGER NOT NULL, moving INTEGER NOT NULL,
   deleted INTEGER NOT NULL, purging INTEGER NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL);
 CREATE INDEX webhook_purging ON webhook(id) WHERE purging = 1;
-CREATE TABLE revision(webhook INTEGER NOT NULL, revision INTEGER NOT NULL, spec TEXT NOT NULL,
+CREATE TABLE revision(webhook INTEGER NOT NULL, revision INTEGER NOT NULL, spec TEXT NOT NULL, replaced INTEGER,
   PRIMARY KEY(webhook, revision)) WITHOUT ROWID;
 CREATE TABLE token(
-  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, scopes TEXT NOT NULL, hash BLOB NOT NULL, created INTEGER NOT NULL);
+  id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, scopes TEXT NOT NULL, hash BLOB NOT NULL, created INTEGER NOT NULL);
 CREATE TABLE audit(
   id INTEGER PRIMARY KEY, time INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL,
   detail TEXT NOT NULL);
 CREATE TABLE bulk(
-  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, filter TEXT NOT NULL, upper INTEGER NOT NULL, cursor INTEGER NOT NULL,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, filter TEXT NOT NULL, upper INTEGER NOT NULL, cursor INTEGER NOT NULL,
   matched INTEGER NOT NULL, done INTEGER NOT NULL, skipped INTEGER NOT NULL, state TEXT NOT NULL, created INTEGER NOT NULL);
 CREATE TABLE meta(k TEXT PRIMARY KEY, v INTEGER NOT NULL) WITHOUT ROWID;
 ";

@@ -22,9 +22,10 @@ use super::tx::Tx;
 use super::writer::{Command, Job};
 use crate::domain::delivery::DeliveryState;
 use crate::domain::endpoint::LiveState;
-use crate::domain::ids::{EndpointId, WebhookId};
+use crate::domain::ids::{DeliveryId, EndpointId, WebhookId};
 use crate::store::admin::{DefinitionSet, Token};
-use crate::store::{Health, OnWork, StoreConfig, StoreError};
+use crate::store::{Changes, Health, OnWork, StoreConfig, StoreError};
+use crate::telemetry::metrics;
 
 /// Outcomes that may wait for the disk before nothing more is started.
 pub const OPS_MAX: usize = 65_536;
@@ -51,6 +52,10 @@ pub struct Shared {
     tokens: RwLock<Arc<Vec<Token>>>,
     /// By endpoint first: what is asked most is the counts of one.
     counters: Mutex<Counters>,
+    /// The same for tests, which appear in no other count.
+    tests: Mutex<Counters>,
+    /// Told what happens to deliveries and endpoints.
+    pub changes: Changes,
     health: RwLock<Health>,
     pub on_work: OnceLock<OnWork>,
 }
@@ -73,6 +78,8 @@ impl Shared {
             active: RwLock::default(),
             tokens: RwLock::default(),
             counters: Mutex::default(),
+            tests: Mutex::default(),
+            changes: Changes::default(),
             health: RwLock::new(Health::Ok),
             on_work: OnceLock::new(),
         }
@@ -255,10 +262,58 @@ impl Shared {
         *n = n.saturating_add_signed(change);
     }
 
-    pub fn counted(&self, mut pick: impl FnMut(EndpointId, WebhookId, DeliveryState) -> bool) -> u64 {
-        let counters = self.counters.lock();
-        let all = counters.iter().flat_map(|(e, of)| of.iter().map(move |((w, s), n)| (*e, *w, *s, *n)));
-        all.filter(|(e, w, s, _)| pick(*e, *w, *s)).map(|(.., n)| n).sum()
+    /// A delivery has ended: one less is waiting, one more is counted.
+    pub fn ended(&self, endpoint: EndpointId, webhook: WebhookId, state: DeliveryState) {
+        self.count(endpoint, webhook, state, 1);
+        self.backlog_change(-1);
+        metrics().deliveries_ended(state, 1);
+    }
+
+    pub fn count_test(&self, endpoint: EndpointId, webhook: WebhookId, state: DeliveryState, change: i64) {
+        let mut tests = self.tests.lock();
+        let n = tests.entry(endpoint).or_default().entry((webhook, state)).or_default();
+        *n = n.saturating_add_signed(change);
+    }
+
+    pub fn counted(&self, pick: impl FnMut(EndpointId, WebhookId, DeliveryState) -> bool) -> u64 {
+        sum(&self.counters.lock(), pick)
+    }
+
+    pub fn counted_tests(&self, pick: impl FnMut(EndpointId, WebhookId, DeliveryState) -> bool) -> u64 {
+        sum(&self.tests.lock(), pick)
+    }
+
+    /// What is in flight now, at all endpoints.
+    pub fn in_flight(&self) -> Vec<DeliveryId> {
+        let mut ids = Vec::new();
+        for ledger in self.all_ledgers() {
+            let ledger = ledger.lock();
+            if ledger.in_flight > 0 {
+                ids.extend(ledger.entries().filter(|e| e.in_flight).map(|e| e.id));
+            }
+        }
+        ids
+    }
+
+    /// Endpoints and webhooks of which ended deliveries are kept.
+    pub fn referred(&self) -> (HashSet<EndpointId>, HashSet<WebhookId>) {
+        let (mut endpoints, mut webhooks) = (HashSet::default(), HashSet::default());
+        for counters in [&self.counters, &self.tests] {
+            for (endpoint, of) in counters.lock().iter() {
+                for ((webhook, _), _) in of.iter().filter(|(_, n)| **n > 0) {
+                    endpoints.insert(*endpoint);
+                    webhooks.insert(*webhook);
+                }
+            }
+        }
+        (endpoints, webhooks)
+    }
+
+    /// An endpoint is gone from the definitions, and nothing of it is left.
+    pub fn forget_endpoint(&self, endpoint: EndpointId) {
+        self.ledgers.write().remove(&endpoint);
+        self.counters.lock().remove(&endpoint);
+        self.tests.lock().remove(&endpoint);
     }
 
     /// Deliveries of one endpoint in this state.
@@ -277,14 +332,20 @@ impl Shared {
     }
 }
 
+fn sum(counters: &Counters, mut pick: impl FnMut(EndpointId, WebhookId, DeliveryState) -> bool) -> u64 {
+    let all = counters.iter().flat_map(|(e, of)| of.iter().map(move |((w, s), n)| (*e, *w, *s, *n)));
+    all.filter(|(e, w, s, _)| pick(*e, *w, *s)).map(|(.., n)| n).sum()
+}
+
 /// What a refused change wrote is undone, alone; operations, which are applied in memory already, stay.
 fn savepoint<T>(tx: &mut Tx<'_>, change: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
     tx.db.execute_batch("SAVEPOINT change").map_err(|e| tx.error(e))?;
     let mark = tx.mark();
-    let defined = tx.defined.clone();
+    let (defined, told) = (tx.defined.clone(), tx.changes.len());
     let result = change(tx);
     if result.is_err() {
         tx.defined = defined;
+        tx.changes.truncate(told);
         tx.db.execute_batch("ROLLBACK TO change").map_err(|e| tx.error(e))?;
         tx.replay(mark).map_err(|e| tx.error(e))?;
     }

@@ -73,6 +73,19 @@ fn prunes_only_what_is_over_its_time() {
 }
 
 #[test]
+fn pruned_deliveries_leave_nothing_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store: Arc<dyn Store> = Arc::new(open(folder.path()));
+    let age = || {
+        let db = rusqlite::Connection::open(folder.path().join(super::schema::FILE)).expect("opens");
+        db.busy_timeout(Duration::from_secs(10)).expect("set");
+        db.execute("UPDATE revision SET replaced = replaced - 3600000000", []).expect("written");
+        db.execute("UPDATE event SET received = received - 7200000000", []).expect("written");
+    };
+    block_on(conformance::leaves_nothing_behind(store, &age));
+}
+
+#[test]
 fn retries_in_bulk() {
     reopening(|open| block_on(conformance::retries_in_bulk(open())));
 }

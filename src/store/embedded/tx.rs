@@ -7,11 +7,14 @@ use rusqlite::Connection;
 
 use super::accept::Intake;
 use super::counts::{self, Deltas};
+use super::ledger::Entry;
 use super::ops::Op;
 use super::schema::{self, FILE};
 use super::shared::Shared;
+use crate::domain::change::StateChange;
+use crate::domain::delivery::DeliveryState;
 use crate::domain::endpoint::LiveState;
-use crate::domain::ids::{EndpointId, EventSeq};
+use crate::domain::ids::{EndpointId, EventSeq, WebhookId};
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
 use crate::store::admin::DefinitionSet;
@@ -30,9 +33,33 @@ pub struct Tx<'a> {
     pub(super) deltas: Deltas,
     pub(super) live: HashMap<EndpointId, LiveState>,
     pub(super) intake: &'a mut Intake,
+    /// Told after the commit.
+    pub(super) changes: Vec<StateChange>,
 }
 
-impl Tx<'_> {
+impl<'a> Tx<'a> {
+    pub fn new(db: &'a Connection, shared: &'a Arc<Shared>, now: Timestamp, intake: &'a mut Intake) -> Self {
+        Self {
+            db,
+            shared,
+            now,
+            endpoints_changed: false,
+            defined: None,
+            ops: Vec::new(),
+            deltas: Deltas::default(),
+            live: HashMap::default(),
+            intake,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Tells of a delivery that a person or a timer changed, after the commit.
+    pub fn tell(&mut self, endpoint: EndpointId, entry: &Entry, state: DeliveryState) {
+        if self.shared.changes.followed() {
+            self.changes.push(entry.change(endpoint, state, None));
+        }
+    }
+
     /// Applies an operation that is already applied in memory; it is repeated should the commit fail.
     pub fn apply(&mut self, op: Op) -> rusqlite::Result<()> {
         let result = op.apply(self.db, &mut self.deltas);
@@ -124,10 +151,16 @@ impl Tx<'_> {
         }
     }
 
+    /// A test was kept, or is gone: they have counters of their own.
+    pub fn count_test(&mut self, endpoint: EndpointId, webhook: WebhookId, state: DeliveryState, change: i64) {
+        *self.deltas.entry((endpoint, webhook, counts::TESTS + state.code())).or_default() += change;
+        self.shared.count_test(endpoint, webhook, state, change);
+    }
+
     /// A row in a counted state is gone.
-    pub fn uncount(&mut self, endpoint: EndpointId, webhook: crate::domain::ids::WebhookId, state: i64) {
+    pub fn uncount(&mut self, endpoint: EndpointId, webhook: WebhookId, state: i64) {
         *self.deltas.entry((endpoint, webhook, state)).or_default() -= 1;
-        if let Some(state) = crate::domain::delivery::DeliveryState::from_code(state) {
+        if let Some(state) = DeliveryState::from_code(state) {
             self.shared.count(endpoint, webhook, state, -1);
         }
     }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::accept::{Intake, Prepared};
 use super::ballast::Ballast;
-use super::counts::{self, Deltas};
+use super::counts;
 use super::load;
 use super::ops::Op;
 use super::schema;
@@ -156,17 +156,7 @@ impl Writer {
             self.db = Some(db);
             return;
         }
-        let mut tx = Tx {
-            db: &db,
-            shared: &self.shared,
-            now,
-            endpoints_changed: false,
-            defined: None,
-            ops: Vec::new(),
-            deltas: Deltas::default(),
-            live: HashMap::default(),
-            intake: &mut self.intake,
-        };
+        let mut tx = Tx::new(&db, &self.shared, now, &mut self.intake);
         let mut after: Vec<After> = Vec::new();
         let mut accepted = Vec::new();
         let fold = now >= self.next_fold;
@@ -177,7 +167,7 @@ impl Writer {
         let begun = clock::now();
         let result = result.and_then(|()| commit(&tx)).map_err(|e| tx.error(e));
         metrics().commit_seconds.observe(clock::now().since(begun).as_secs_f64());
-        let Tx { ops, live, defined, .. } = tx;
+        let Tx { ops, live, defined, changes, .. } = tx;
         if let Err(error) = &result {
             let _ = db.execute_batch("ROLLBACK");
             self.shared.put_back(ops);
@@ -192,6 +182,9 @@ impl Writer {
         self.answer(accepted, &result, now);
         for then in after {
             then(&result);
+        }
+        for change in changes {
+            self.shared.changes.tell(|| change);
         }
     }
 

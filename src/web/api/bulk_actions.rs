@@ -10,7 +10,7 @@ use crate::web::State;
 use crate::web::auth::{Allowed, Operate, Read};
 use crate::web::error::ApiError;
 use crate::web::external::own_url;
-use crate::web::query::{Links, ListBody, Query, page_of};
+use crate::web::query::{Links, ListBody, Query};
 
 #[derive(Serialize)]
 struct BulkActionView {
@@ -49,11 +49,8 @@ pub async fn list(_auth: Allowed<Read>, state: State, req: HttpRequest) -> Resul
     let mut query = Query::of(&req);
     let page = query.take_page()?;
     query.finish()?;
-    let mut actions = state.store.bulk_actions().await?;
-    actions.sort_unstable_by_key(|bulk| std::cmp::Reverse(bulk.id));
+    let listed = state.store.bulk_actions(page).await?;
     let links = Links::new(own_url(&req, &state.config()), req.query_string());
-    // Newest first is rising order of the negated id.
-    let listed = page_of(actions, page, |bulk| -i64::from(bulk.id));
     Ok(HttpResponse::Ok().json(ListBody::new(listed, &links, BulkActionView::from)))
 }
 

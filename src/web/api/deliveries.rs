@@ -28,11 +28,12 @@ pub async fn list(_auth: Allowed<Read>, state: State, req: HttpRequest) -> Resul
 
 #[derive(Serialize)]
 struct DeliveryDetail<'a> {
+    /// Its `event` is the whole one here.
     #[serde(flatten)]
-    row: DeliveryView,
-    event: EventDetail<'a>,
+    row: DeliveryView<EventDetail<'a>>,
     /// As the last attempt sent it, as the next one would if there was none; `null` when it can no longer be told.
     request: Option<SentRequest>,
+    /// In order; of more than a thousand the last ones.
     attempts: Vec<AttemptView>,
 }
 
@@ -41,14 +42,13 @@ pub async fn get(_auth: Allowed<Read>, state: State, id: web::Path<PublicId>) ->
     let row = find(&state, *id).await?;
     let attempts = state.store.attempts(row.id).await?;
     let stored = state.store.event(row.id.event()).await?;
-    let Some((event_row, event)) = stored else {
+    let Some((event_row, Some(event))) = stored else {
         return Err(ApiError::not_found(format!("the event of delivery {id} is no longer kept")));
     };
     let request = sent_request(&state, &row, &event, attempts.last()).await?;
     let around = Surroundings::of(&state, std::slice::from_ref(&row)).await;
     Ok(HttpResponse::Ok().json(DeliveryDetail {
-        row: around.view(row),
-        event: EventDetail::new(event_row, &event),
+        row: around.view_with(row, EventDetail::new(event_row, Some(&event))),
         request,
         attempts: attempts.into_iter().map(AttemptView::from).collect(),
     }))

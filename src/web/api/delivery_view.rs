@@ -49,9 +49,9 @@ impl From<EventRow> for EventView {
     }
 }
 
-/// A delivery as lists show it. What it can be filtered by is a field of the same name.
+/// A delivery as lists show it, with its event in more or less detail.
 #[derive(Debug, Serialize)]
-pub struct DeliveryView {
+pub struct DeliveryView<E = EventView> {
     pub id: PublicId,
     pub status: DeliveryState,
     pub webhook_id: WebhookId,
@@ -61,7 +61,7 @@ pub struct DeliveryView {
     pub object_id: Option<String>,
     pub request_id: Option<String>,
     pub created: Timestamp,
-    pub event: EventView,
+    pub event: E,
     /// Attempts ever made.
     pub attempt_count: u32,
     pub next_attempt_at: Option<Timestamp>,
@@ -107,6 +107,11 @@ impl Surroundings {
     }
 
     pub fn view(&self, row: DeliveryRow) -> DeliveryView {
+        let event = row.event.clone().into();
+        self.view_with(row, event)
+    }
+
+    pub fn view_with<E>(&self, row: DeliveryRow, event: E) -> DeliveryView<E> {
         DeliveryView {
             waiting_for: self.waiting_for(&row),
             id: row.public_id,
@@ -114,11 +119,11 @@ impl Surroundings {
             webhook_id: row.webhook,
             endpoint_id: row.endpoint,
             event_id: row.event.id,
-            model: row.event.model.clone(),
-            object_id: row.event.object_id.clone(),
-            request_id: row.event.request_id.clone(),
-            created: row.event.received_at,
-            event: row.event.into(),
+            model: row.event.model,
+            object_id: row.event.object_id,
+            request_id: row.event.request_id,
+            created: row.created_at,
+            event,
             attempt_count: row.attempts,
             next_attempt_at: row.next_attempt_at,
             finished_at: row.finished_at,

@@ -10,8 +10,9 @@ use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::config::policy::{parse_patch, to_json};
-use crate::dispatch::{EndpointActivity, Inspection};
+use crate::dispatch::Inspection;
 use crate::domain::breaker::Breaker;
+use crate::domain::change::EndpointActivity;
 use crate::domain::endpoint::Control;
 use crate::domain::ids::{EndpointId, WebhookId};
 use crate::domain::time::Timestamp;
@@ -101,15 +102,27 @@ pub async fn change(
     body: JsonObject,
 ) -> Result<HttpResponse, ApiError> {
     let endpoint = find(&state, EndpointId(*id))?.endpoint.id;
-    let mut patch = body.0;
-    if let Some(Value::Object(nested)) = patch.get("policy") {
-        patch = nested.clone();
-    }
+    let patch = flat(body.0)?;
     parse_patch(&patch).map_err(ApiError::fields)?;
     let audit = audit(&auth.token, "endpoint.update", endpoint, Value::Object(patch.clone()));
     state.store.patch_endpoint(endpoint, patch, audit).await?;
     state.dispatcher.wake(&[endpoint]);
     show(&state, endpoint).await
+}
+
+/// The keys below `policy` and those beside it.
+fn flat(mut body: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
+    let nested = match body.remove("policy") {
+        None => return Ok(body),
+        Some(Value::Object(nested)) => nested,
+        Some(_) => return Err(ApiError::field("policy", "must be an object of policy keys")),
+    };
+    for (key, value) in nested {
+        if body.insert(key.clone(), value).is_some() {
+            return Err(ApiError::field(&key, "is given twice, below \"policy\" and beside it"));
+        }
+    }
+    Ok(body)
 }
 
 /// `POST /api/endpoints/{id}/pause/`: holds the backlog; what is in flight ends.

@@ -12,9 +12,9 @@ use super::delivery_view::{DeliveryView, EventView, Surroundings};
 use crate::clock;
 use crate::domain::event::Event;
 use crate::domain::ids::{EventSeq, Named, PublicId};
-use crate::intake;
-use crate::store::Accepted;
+use crate::intake::{self, Refused};
 use crate::store::archive::EventRow;
+use crate::store::{AcceptError, Accepted};
 use crate::telemetry::{Refusal, metrics};
 use crate::web::State;
 use crate::web::auth::{Allowed, Ingest, Read};
@@ -54,11 +54,12 @@ pub async fn accept(
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     let outcome = take_in(&auth, &state, &req, payload).await;
-    if let Err(error) = &outcome {
+    let accepted = outcome.map_err(|(refusal, error)| {
         // How many events a refused body held is not looked up: it counts as one.
-        metrics().events_refused(refusal(error.status_code(), state.config().webhooks.enabled), 1);
-    }
-    let events: Vec<_> = outcome?.into_iter().map(AcceptedEvent::from).collect();
+        metrics().events_refused(refusal, 1);
+        error
+    })?;
+    let events: Vec<_> = accepted.into_iter().map(AcceptedEvent::from).collect();
     Ok(HttpResponse::Accepted().json(AcceptedBody { accepted: events.len(), events }))
 }
 
@@ -67,31 +68,41 @@ async fn take_in(
     state: &State,
     req: &HttpRequest,
     payload: web::Payload,
-) -> Result<Vec<Accepted>, ApiError> {
+) -> Result<Vec<Accepted>, (Refusal, ApiError)> {
     let config = state.config();
     if !config.webhooks.enabled {
-        return Err(ApiError::unavailable("webhooks are disabled (webhooks.enabled)", DISABLED_RETRY));
+        let error = ApiError::unavailable("webhooks are disabled (webhooks.enabled)", DISABLED_RETRY);
+        return Err((Refusal::Disabled, error));
     }
-    let body = body::read(req.headers(), payload.into_inner(), config.server.max_body).await?;
+    let read = body::read(req.headers(), payload.into_inner(), config.server.max_body);
+    let body = read.await.map_err(of_request)?;
     let read_at = clock::now();
     let request = intake::Request {
         body,
-        content_type: text(req, &CONTENT_TYPE)?,
-        idempotency_key: text(req, &HeaderName::from_static("idempotency-key"))?,
+        content_type: text(req, &CONTENT_TYPE).map_err(of_request)?,
+        idempotency_key: text(req, &HeaderName::from_static("idempotency-key")).map_err(of_request)?,
         token: &auth.token.id_text,
     };
-    let accepted = intake::accept(&state.dispatcher, &state.models(), config.server.max_batch, request).await?;
+    let models = state.models();
+    let taken = intake::accept(&state.dispatcher, &models, config.server.max_batch, request);
+    let accepted = taken.await.map_err(|refused| (refusal(&refused), ApiError::from(refused)))?;
     metrics().accept_seconds.observe(clock::now().since(read_at).as_secs_f64());
     Ok(accepted)
 }
 
-fn refusal(status: StatusCode, enabled: bool) -> Refusal {
-    match status {
-        _ if !enabled => Refusal::Disabled,
-        StatusCode::CONFLICT => Refusal::Conflict,
-        StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge,
-        StatusCode::SERVICE_UNAVAILABLE => Refusal::Busy,
-        _ => Refusal::Invalid,
+/// A request that could not be read.
+fn of_request(error: ApiError) -> (Refusal, ApiError) {
+    let too_large = error.status_code() == StatusCode::PAYLOAD_TOO_LARGE;
+    (if too_large { Refusal::TooLarge } else { Refusal::Invalid }, error)
+}
+
+fn refusal(refused: &Refused) -> Refusal {
+    match refused {
+        Refused::Accept(AcceptError::Store(_)) => Refusal::Store,
+        Refused::Accept(AcceptError::Busy { .. } | AcceptError::StalePlan) => Refusal::Busy,
+        Refused::Accept(AcceptError::Conflict { .. }) | Refused::Repeated(_) => Refusal::Conflict,
+        Refused::Intake(error) if error.status() == 413 => Refusal::TooLarge,
+        Refused::Intake(_) => Refusal::Invalid,
     }
 }
 
@@ -119,22 +130,23 @@ pub struct EventDetail<'a> {
     /// The sender's own id of it.
     external_id: Option<&'a str>,
     username: Option<String>,
-    timestamp: &'a str,
+    /// This and what follows is `null` of an event that no webhook matched: only that it came is kept.
+    timestamp: Option<&'a str>,
     signal_received_timestamp: Option<&'a RawValue>,
     data: Option<&'a RawValue>,
     snapshots: Option<&'a RawValue>,
 }
 
 impl<'a> EventDetail<'a> {
-    pub fn new(row: EventRow, event: &'a Event) -> Self {
+    pub fn new(row: EventRow, event: Option<&'a Event>) -> Self {
         Self {
             row: row.into(),
-            external_id: event.external_id.as_deref(),
-            username: event.username().map(std::borrow::Cow::into_owned),
-            timestamp: &event.timestamp,
-            signal_received_timestamp: raw(&event.signal_received_timestamp),
-            data: event.member("data").and_then(raw),
-            snapshots: event.member("snapshots").and_then(raw),
+            external_id: event.and_then(|e| e.external_id.as_deref()),
+            username: event.and_then(Event::username).map(std::borrow::Cow::into_owned),
+            timestamp: event.map(|e| &*e.timestamp),
+            signal_received_timestamp: event.and_then(|e| raw(&e.signal_received_timestamp)),
+            data: event.and_then(|e| e.member("data")).and_then(raw),
+            snapshots: event.and_then(|e| e.member("snapshots")).and_then(raw),
         }
     }
 }
@@ -148,7 +160,7 @@ fn raw(text: &str) -> Option<&RawValue> {
 struct EventWithDeliveries<'a> {
     #[serde(flatten)]
     event: EventDetail<'a>,
-    /// Its deliveries, in the order of the webhooks.
+    /// Its deliveries, in the order of the webhooks; of very many the first ones.
     matched: Vec<DeliveryView>,
 }
 
@@ -161,7 +173,7 @@ pub async fn get(_auth: Allowed<Read>, state: State, id: web::Path<PublicId>) ->
     let rows = state.store.siblings(seq).await?;
     let around = Surroundings::of(&state, &rows).await;
     let matched = rows.into_iter().map(|row| around.view(row)).collect();
-    Ok(HttpResponse::Ok().json(EventWithDeliveries { event: EventDetail::new(row, &event), matched }))
+    Ok(HttpResponse::Ok().json(EventWithDeliveries { event: EventDetail::new(row, event.as_deref()), matched }))
 }
 
 fn event_seq(id: PublicId) -> Result<EventSeq, ApiError> {

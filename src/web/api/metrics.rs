@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
 use parking_lot::Mutex;
 
 use crate::clock;
+use crate::domain::breaker::Breaker;
 use crate::domain::ids::EndpointId;
 use crate::domain::time::Timestamp;
+use crate::store::StoredEndpoint;
 use crate::store::archive::EndpointCounts;
 use crate::telemetry::metrics;
 use crate::web::State;
@@ -70,6 +73,9 @@ pub async fn show(_auth: Allowed<Read>, state: State) -> HttpResponse {
     let age = counts.oldest_pending_at.map_or(0.0, |at| now.since(at).as_secs_f64());
     metrics().pending.set(gauge(unfinished));
     metrics().oldest_pending_seconds.set(age);
+    let closed = |e: &Arc<StoredEndpoint>| matches!(e.live.breaker, Breaker::Closed);
+    let breakers = state.store.definitions().endpoints.iter().filter(|e| !closed(e)).count();
+    metrics().breaker_open.set(gauge(breakers as u64));
     metrics().store_bytes.set(gauge(state.store.size_bytes()));
     let mut text = metrics().render();
     text.push_str(&per_endpoint(&state, now));

@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use super::delivery_view::Headers;
 use crate::config::NetboxVersion;
+use crate::domain::credentials::{MASK, masked_value};
 use crate::domain::event::Event;
+use crate::domain::payload_url::PayloadUrl;
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::{Signing, WebhookSpec};
 use crate::render;
@@ -14,7 +16,6 @@ use crate::signing::{hook_signature, standard_signature};
 use crate::store::StoreError;
 use crate::store::archive::{AttemptRow, DeliveryRow};
 use crate::web::AppState;
-use crate::web::secrets::masked_value;
 
 /// NetBox's body when neither the configuration nor NetBox says which.
 const DEFAULT_VERSION: NetboxVersion = NetboxVersion(4, 4);
@@ -49,10 +50,19 @@ pub async fn sent_request(
         (None, Some(webhook)) => webhook.url.url.to_string(),
         (None, None) => return Ok(None),
     };
+    let folded_from = match row.folded_from {
+        None => None,
+        Some(seq) => match state.store.event(seq).await? {
+            Some((_, Some(older))) => Some(older),
+            // Without the older one it can no longer be told what was sent.
+            _ => return Ok(None),
+        },
+    };
     let version = state.config().netbox.version.unwrap_or(DEFAULT_VERSION);
     let number = last.map_or(1, |last| last.number);
     let at = last.map_or_else(crate::clock::now, |last| last.attempt.started_at);
-    Ok(spec.and_then(|spec| rendered(&spec, event, version, url, &Sending { row, number, at })))
+    let source = render::Source { event, folded_from: folded_from.as_deref(), version };
+    Ok(spec.and_then(|spec| rendered(&spec, source, url, &Sending { row, number, at })))
 }
 
 /// What one attempt adds to the definition.
@@ -62,21 +72,19 @@ struct Sending<'a> {
     at: Timestamp,
 }
 
-fn rendered(
-    spec: &WebhookSpec,
-    event: &Event,
-    version: NetboxVersion,
-    url: String,
-    sending: &Sending<'_>,
-) -> Option<SentRequest> {
-    let body = render::body(spec, render::Source { event, folded_from: None, version }).ok()?;
+fn rendered(spec: &WebhookSpec, source: render::Source<'_>, url: String, sending: &Sending<'_>) -> Option<SentRequest> {
+    let body = render::body(spec, source).ok()?;
     let id = sending.row.public_id.to_string();
     let mut headers = render::headers(spec).ok()?;
+    let given = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Authorization"));
     let mut add = |name: &str, value: String| headers.push((name.to_owned(), value));
     add("User-Agent", concat!("netbox-webhookd/", env!("CARGO_PKG_VERSION")).to_owned());
     add("webhook-id", id.clone());
     add("webhook-timestamp", sending.at.as_secs().to_string());
     add("X-Webhook-Attempt", sending.number.to_string());
+    if !given && PayloadUrl::parse(&spec.payload_url).is_ok_and(|url| url.basic_auth.is_some()) {
+        add("Authorization", MASK.to_owned());
+    }
     if !spec.secret.is_empty() {
         add("X-Hook-Signature", hook_signature(&spec.secret, &body));
         if spec.signing == Signing::Standard {

@@ -12,7 +12,7 @@ use futures_util::stream::unfold;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::dispatch::StateChange;
+use crate::domain::change::StateChange;
 use crate::web::State;
 use crate::web::auth::{Allowed, Read};
 use crate::web::error::ApiError;

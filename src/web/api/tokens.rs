@@ -6,16 +6,13 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
-use crate::store::admin::{NewAudit, Scope, Token};
+use crate::store::admin::{MAX_TOKEN_NAME, NewAudit, Scope, Token, token_name};
 use crate::web::State;
 use crate::web::auth::{self, Admin, Allowed};
 use crate::web::body::JsonObject;
 use crate::web::error::{ApiError, FieldErrors};
 use crate::web::external::own_url;
 use crate::web::query::{Links, ListBody, Query, page_of};
-
-/// Longest name of a token, in characters.
-const MAX_NAME: usize = 100;
 
 #[derive(Serialize)]
 struct TokenView {
@@ -72,10 +69,6 @@ pub async fn create(auth: Allowed<Admin>, state: State, body: JsonObject) -> Res
 /// `DELETE /api/tokens/{id}/`
 pub async fn revoke(auth: Allowed<Admin>, state: State, id: web::Path<u32>) -> Result<HttpResponse, ApiError> {
     let token = find(&state, *id)?;
-    let is_admin = |token: &Token| token.scopes.contains(&Scope::Admin);
-    if is_admin(&token) && state.store.tokens().iter().filter(|t| is_admin(t)).count() == 1 {
-        return Err(ApiError::conflict("this is the last token with scope \"admin\"; create another one first"));
-    }
     let audit = NewAudit {
         actor: auth.token.name.clone(),
         action: "token.revoke",
@@ -95,9 +88,9 @@ fn read(mut body: Map<String, Value>) -> Result<(String, Vec<Scope>), ApiError> 
     let mut problems = FieldErrors::new();
     let mut problem = |field: &str, text: String| problems.entry(field.to_owned()).or_default().push(text);
     let name = match body.remove("name") {
-        Some(Value::String(name)) if (1..=MAX_NAME).contains(&name.trim().chars().count()) => name.trim().to_owned(),
+        Some(Value::String(name)) if token_name(&name).is_some() => name.trim().to_owned(),
         _ => {
-            problem("name", format!("must be a string of 1 to {MAX_NAME} characters"));
+            problem("name", format!("must be a string of 1 to {MAX_TOKEN_NAME} characters"));
             String::new()
         }
     };

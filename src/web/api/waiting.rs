@@ -89,7 +89,8 @@ mod tests {
 
     use super::*;
     use crate::config::policy::Resolved;
-    use crate::dispatch::{EndpointActivity, Waiting};
+    use crate::dispatch::Waiting;
+    use crate::domain::change::EndpointActivity;
     use crate::domain::event::EventType;
     use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, WebhookId};
     use crate::domain::policy::Policy;
@@ -120,9 +121,11 @@ mod tests {
             status_code: None,
             error: None,
             latency: None,
+            created_at: Timestamp(0),
             superseded_by: None,
             resend_of: None,
             test: false,
+            folded_from: None,
             behind,
         }
     }

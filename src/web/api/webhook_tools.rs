@@ -45,11 +45,13 @@ pub async fn test(
     let given = body.0.as_ref().trim_ascii();
     let text = if given.is_empty() || given == b"{}" { sample(&webhook) } else { body.0 };
     let event = Arc::new(parse(&state, text)?);
-    let Some(attempt) = state.dispatcher.send_now(webhook.id, event.clone()).await else {
+    let slot = state.store.reserve_test().await?;
+    let Some(attempt) = state.dispatcher.send_now(webhook.id, event.clone(), slot).await else {
         return Err(ApiError::unavailable("too many requests are in flight (delivery.max_in_flight)", BUSY_RETRY));
     };
     let planned = Planned { webhook: webhook.id, endpoint: webhook.endpoint };
-    let (_, delivery_id) = state.store.record_test(event, planned, attempt.clone()).await?;
+    let delivery_id = slot.public_id();
+    state.store.record_test(slot, event, planned, attempt.clone()).await?;
     let audit = NewAudit {
         actor: auth.token.name.clone(),
         action: "webhook.test",

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use crate::catalog::validate::{self, Valid};
-use crate::catalog::{MASK, to_json};
+use crate::catalog::validate::{self, FieldErrors, Valid};
+use crate::catalog::{masked, to_json};
 use crate::domain::ids::WebhookId;
-use crate::domain::webhook::{Source, Webhook};
+use crate::domain::models::Models;
+use crate::domain::webhook::{Source, Webhook, WebhookSpec};
 use crate::store::StoreError;
 use crate::store::admin::{NewAudit, WebhookWrite};
 use crate::web::State;
@@ -17,7 +18,9 @@ use crate::web::body::JsonObject;
 use crate::web::error::ApiError;
 use crate::web::external::own_url;
 use crate::web::query::{Links, ListBody, Query, page_of};
-use crate::web::secrets::{masked_headers, unmasked_headers};
+
+/// How often a change is made anew when others come between.
+const CHANGES_BETWEEN: usize = 64;
 
 /// `GET /api/webhooks/`: by id; `q` looks into name, description and URL.
 pub async fn list(_auth: Allowed<Read>, state: State, req: HttpRequest) -> Result<HttpResponse, ApiError> {
@@ -40,19 +43,19 @@ pub async fn list(_auth: Allowed<Read>, state: State, req: HttpRequest) -> Resul
     webhooks.sort_unstable_by_key(|w| w.id);
     let links = Links::new(own_url(&req, &state.config()), req.query_string());
     let listed = page_of(webhooks, page, |w| i64::from(w.id.0));
-    Ok(HttpResponse::Ok().json(ListBody::new(listed, &links, |w| view(&w))))
+    Ok(HttpResponse::Ok().json(ListBody::new(listed, &links, |w| to_json(&w))))
 }
 
 /// `GET /api/webhooks/{id}/`
 pub async fn get(_auth: Allowed<Read>, state: State, id: web::Path<u32>) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Ok().json(view(&*find(&state, WebhookId(*id))?)))
+    Ok(HttpResponse::Ok().json(to_json(&*find(&state, WebhookId(*id))?)))
 }
 
 /// `POST /api/webhooks/`
 pub async fn create(auth: Allowed<Admin>, state: State, body: JsonObject) -> Result<HttpResponse, ApiError> {
     let valid = validate::create(&Value::Object(body.0), &state.models()).map_err(|e| ApiError::fields(e.0))?;
-    let webhook = write(&state, &auth.token, None, valid).await?;
-    Ok(HttpResponse::Created().json(view(&webhook)))
+    let webhook = write(&state, &auth.token, None, valid).await.map_err(ApiError::from)?;
+    Ok(HttpResponse::Created().json(to_json(&webhook)))
 }
 
 /// `PUT /api/webhooks/{id}/`
@@ -62,11 +65,8 @@ pub async fn replace(
     id: web::Path<u32>,
     body: JsonObject,
 ) -> Result<HttpResponse, ApiError> {
-    let old = find_own(&state, WebhookId(*id))?;
-    let input = unmasked(body.0, &old);
-    let valid = validate::replace(&input, &old.spec, &state.models()).map_err(|e| ApiError::fields(e.0))?;
-    let webhook = write(&state, &auth.token, Some(old.id), valid).await?;
-    Ok(HttpResponse::Ok().json(view(&webhook)))
+    let webhook = update(&state, &auth.token, WebhookId(*id), &Value::Object(body.0), validate::replace).await?;
+    Ok(HttpResponse::Ok().json(to_json(&webhook)))
 }
 
 /// `PATCH /api/webhooks/{id}/`
@@ -76,11 +76,8 @@ pub async fn change(
     id: web::Path<u32>,
     body: JsonObject,
 ) -> Result<HttpResponse, ApiError> {
-    let old = find_own(&state, WebhookId(*id))?;
-    let input = unmasked(body.0, &old);
-    let valid = validate::patch(&input, &old.spec, &state.models()).map_err(|e| ApiError::fields(e.0))?;
-    let webhook = write(&state, &auth.token, Some(old.id), valid).await?;
-    Ok(HttpResponse::Ok().json(view(&webhook)))
+    let webhook = update(&state, &auth.token, WebhookId(*id), &Value::Object(body.0), validate::patch).await?;
+    Ok(HttpResponse::Ok().json(to_json(&webhook)))
 }
 
 /// `DELETE /api/webhooks/{id}/`: cancels its undelivered deliveries; a header tells how many.
@@ -90,7 +87,7 @@ pub async fn delete(auth: Allowed<Admin>, state: State, id: web::Path<u32>) -> R
     if !webhook.orphaned {
         refuse_foreign(&webhook)?;
     }
-    let audit = audit(&auth.token, "webhook.delete", Some(webhook.id), shown(&webhook));
+    let audit = audit(&auth.token, "webhook.delete", Some(webhook.id), to_json(&webhook));
     let canceled = state.store.delete_webhook(webhook.id, audit).await?;
     state.dispatcher.refresh().await;
     state.dispatcher.wake(&[webhook.endpoint]);
@@ -122,66 +119,65 @@ fn refuse_foreign(webhook: &Webhook) -> Result<(), ApiError> {
     }
 }
 
+/// Lays `input` over the definition in force, anew whenever another change came between.
+async fn update(
+    state: &State,
+    token: &AuthToken,
+    id: WebhookId,
+    input: &Value,
+    over: impl Fn(&Value, &WebhookSpec, &Models) -> Result<Valid, FieldErrors>,
+) -> Result<Arc<Webhook>, ApiError> {
+    let mut old = find_own(state, id)?;
+    for _ in 0..CHANGES_BETWEEN {
+        let valid = over(input, &old.spec, &state.models()).map_err(|e| ApiError::fields(e.0))?;
+        match write(state, token, Some(&old), valid).await {
+            Err(Unwritten::Outdated) => old = find_own(state, id)?,
+            written => return written.map_err(ApiError::from),
+        }
+    }
+    Err(ApiError::conflict("others keep changing this webhook; try again"))
+}
+
+/// Why a definition was not written.
+enum Unwritten {
+    /// It is not the one any more that the change was made from.
+    Outdated,
+    Refused(ApiError),
+}
+
+impl From<Unwritten> for ApiError {
+    fn from(unwritten: Unwritten) -> Self {
+        match unwritten {
+            Unwritten::Outdated => Self::conflict("the webhook was changed meanwhile; try again"),
+            Unwritten::Refused(error) => error,
+        }
+    }
+}
+
+/// `old`: what the definition was made from; `None`: it is new.
 async fn write(
     state: &State,
     token: &AuthToken,
-    id: Option<WebhookId>,
+    old: Option<&Webhook>,
     (spec, url): Valid,
-) -> Result<Arc<Webhook>, ApiError> {
-    validate::beside(&state.store.definitions(), id, &spec).map_err(|e| ApiError::fields(e.0))?;
+) -> Result<Arc<Webhook>, Unwritten> {
+    let (id, based_on) = (old.map(|w| w.id), old.map(|w| w.revision));
+    let refused = |e: FieldErrors| Unwritten::Refused(ApiError::fields(e.0));
+    validate::beside(&state.store.definitions(), id, &spec).map_err(refused)?;
     let action = if id.is_some() { "webhook.update" } else { "webhook.create" };
-    let mut detail = serde_json::to_value(&spec).unwrap_or_default();
-    mask(&mut detail);
-    let audit = audit(token, action, id, detail);
-    let written =
-        state.store.write_webhook(WebhookWrite { id, spec, url, source: Source::Api, orphaned: false }, audit);
-    let webhook = written.await.map_err(|error| match error {
+    let audit = audit(token, action, id, masked(&spec));
+    let write = WebhookWrite { id, spec, url, based_on, source: Source::Api, orphaned: false };
+    let webhook = state.store.write_webhook(write, audit).await.map_err(|error| match error {
+        StoreError::Outdated(_) => Unwritten::Outdated,
         // Another request took the name since it was looked for.
-        StoreError::Conflict(problem) => ApiError::field("name", problem),
-        other => other.into(),
+        StoreError::Conflict(problem) => Unwritten::Refused(ApiError::field("name", problem)),
+        other => Unwritten::Refused(other.into()),
     })?;
     state.dispatcher.refresh().await;
     // A changed URL moves deliveries, an enabled webhook brings its own back.
     state.dispatcher.bulk_started();
     state.dispatcher.wake(&[webhook.endpoint]);
     Ok(webhook)
-}
-
-fn view(webhook: &Webhook) -> Value {
-    let mut shown = shown(webhook);
-    shown["moving"] = json!(webhook.moving);
-    shown["revision"] = json!(webhook.revision);
-    shown
-}
-
-fn shown(webhook: &Webhook) -> Value {
-    let mut shown = to_json(webhook);
-    mask(&mut shown);
-    shown
-}
-
-fn mask(shown: &mut Value) {
-    if let Some(Value::String(headers)) = shown.get_mut("additional_headers") {
-        *headers = masked_headers(headers);
-    }
-    if let Some(Value::String(secret)) = shown.get_mut("secret")
-        && !secret.is_empty()
-    {
-        *secret = MASK.to_owned();
-    }
-    if let Some(Value::String(url)) = shown.get_mut("payload_url") {
-        *url = crate::domain::payload_url::mask_userinfo(url);
-    }
-}
-
-/// What was read masked and sent back is as it was.
-fn unmasked(mut input: Map<String, Value>, old: &Webhook) -> Value {
-    if let Some(Value::String(headers)) = input.get_mut("additional_headers") {
-        *headers = unmasked_headers(headers, &old.spec.additional_headers);
-    }
-    input.remove("moving");
-    input.remove("revision");
-    Value::Object(input)
 }
 
 /// Of a new webhook the store fills in the id.
