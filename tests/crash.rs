@@ -144,20 +144,21 @@ impl Bed {
         Self::with(options, || Duration::ZERO)
     }
 
-    /// `takes`: how long the receiver takes for an answer.
+    /// `takes`: how long the receiver takes for an answer while events are fed; what is left then is answered at once.
     fn with(options: Options, takes: impl Fn() -> Duration + Send + 'static) -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut count = 0_u64;
+        let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let (mut count, fed) = (0_u64, Arc::clone(&stop));
         let receiver = Receiver::with(move |_| {
             count += 1;
-            reply(if count.is_multiple_of(FAILS) { 500 } else { 200 }).after(takes())
+            let takes = if fed.load(Ordering::SeqCst) { Duration::ZERO } else { takes() };
+            reply(if count.is_multiple_of(FAILS) { 500 } else { 200 }).after(takes)
         });
         let server = TestServer::with(options);
         for endpoint in 0..ENDPOINTS {
             server.create_webhook(&webhook(&format!("to {endpoint}"), &receiver.url(&format!("/{endpoint}"))));
         }
-        let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let feeders = (0..FEEDERS)
             .map(|feeder| {
                 let (address, stop, accepted) = (server.address(), Arc::clone(&stop), Arc::clone(&accepted));

@@ -42,8 +42,8 @@ pub fn advance(tx: &mut Tx<'_>) -> Result<Option<Vec<EndpointId>>, StoreError> {
 fn slice(tx: &Tx<'_>, webhook: WebhookId, to: EndpointId) -> rusqlite::Result<Vec<(DeliveryId, EndpointId)>> {
     tx.db
         .prepare_cached(
-            "SELECT * FROM (SELECT id, endpoint FROM delivery WHERE webhook = ?1 AND endpoint <> ?2 AND state < 2
-                            ORDER BY id LIMIT ?3)
+            "SELECT * FROM (SELECT id, endpoint FROM delivery INDEXED BY delivery_unfinished
+                            WHERE webhook = ?1 AND endpoint <> ?2 AND state < 2 ORDER BY id LIMIT ?3)
              UNION ALL
              SELECT * FROM (SELECT id, endpoint FROM delivery WHERE webhook = ?1 AND endpoint <> ?2 AND state IN (3, 5)
                             AND state = 3 AND coalesce(flags, 0) & 1 = 0 ORDER BY id LIMIT ?3)

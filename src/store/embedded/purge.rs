@@ -14,7 +14,7 @@ use crate::store::StoreError;
 /// How many deliveries of a webhook are unfinished.
 pub fn waiting(tx: &Tx<'_>, webhook: WebhookId) -> Result<u64, StoreError> {
     tx.db
-        .prepare_cached("SELECT count(*) FROM delivery WHERE webhook = ?1 AND state < 2")
+        .prepare_cached("SELECT count(*) FROM delivery INDEXED BY delivery_unfinished WHERE webhook = ?1 AND state < 2")
         .and_then(|mut s| s.query_row([webhook.0], |r| r.get::<_, i64>(0)))
         .map(|n| n as u64)
         .map_err(|e| tx.error(e))
@@ -31,7 +31,7 @@ pub fn advance(tx: &mut Tx<'_>) -> Result<Option<Vec<EndpointId>>, StoreError> {
     tx.spill_all().map_err(|e| tx.error(e))?;
     let rows: Vec<DeliveryId> = tx
         .db
-        .prepare_cached("SELECT id FROM delivery WHERE webhook = ?1 AND state < 2 ORDER BY id LIMIT ?2")
+        .prepare_cached("SELECT id FROM delivery INDEXED BY delivery_unfinished WHERE webhook = ?1 AND state < 2 ORDER BY id LIMIT ?2")
         .and_then(|mut s| s.query_map(params![webhook.0, SLICE as i64], |r| r.get(0).map(DeliveryId))?.collect())
         .map_err(|e| tx.error(e))?;
     if rows.is_empty() {

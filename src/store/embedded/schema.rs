@@ -30,9 +30,8 @@ CREATE TABLE delivery(
   folded_from INTEGER, successor INTEGER, resend_of INTEGER, flags INTEGER, created INTEGER);
 CREATE INDEX delivery_open ON delivery(endpoint, position, state) WHERE state < 2;
 CREATE INDEX delivery_key ON delivery(endpoint, key, position) WHERE state < 2;
-CREATE INDEX delivery_waiting ON delivery(webhook, id) WHERE state < 2;
 CREATE INDEX delivery_failed ON delivery(webhook, id) WHERE state IN (3, 5);
-CREATE INDEX delivery_unfinished ON delivery(id, state) WHERE state < 2;
+CREATE INDEX delivery_unfinished ON delivery(id, state, webhook) WHERE state < 2;
 CREATE INDEX delivery_stopped ON delivery(id, state) WHERE state IN (3, 5);
 CREATE TABLE canceling(id INTEGER PRIMARY KEY);
 CREATE TABLE attempt(
