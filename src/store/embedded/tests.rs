@@ -42,7 +42,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
     #[test]
     fn lives_as_the_model_does(steps in conformance::steps()) {
         reopening(|open| conformance::live(open, steps));

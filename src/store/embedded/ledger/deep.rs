@@ -277,10 +277,16 @@ impl Ledger {
     fn fill_lanes(&mut self, lanes: Vec<(u64, Vec<Entry>, bool)>, touched: &HashSet<DeliveryId>) {
         let mut read_upto = HashMap::default();
         let mut filled = Vec::with_capacity(lanes.len());
-        for (key, rows, more) in lanes {
+        for (key, mut rows, mut more) in lanes {
             let Some(deep) = &mut self.deep else { return };
             deep.recall(key);
             deep.wanted.remove(&key);
+            if let Some(first) = deep.tail.front().map(|first| first.position) {
+                // Behind the tail's first, the scan looks at rows when those before them have left the tail.
+                let before = rows.partition_point(|row| row.position < first);
+                more &= before == rows.len();
+                rows.truncate(before);
+            }
             let last = rows.last().map(|row| row.position);
             read_upto.insert(key, last.filter(|_| more));
             filled.push((key, more));
