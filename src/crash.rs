@@ -2,7 +2,7 @@
 //! `crash-points`.
 //!
 //! `NBWD_CRASH_AT=after_commit:20` kills the process with SIGKILL when it passes `after_commit` for the 20th time;
-//! without a number, the first time.
+//! without a number, the first time. With `NBWD_CRASH_BY=panic` the thread that passes panics instead.
 
 /// Marks a point. The names that `tests/crash.rs` uses: `before_commit`, `after_commit` (the writer's transaction with
 /// events in it), `before_send`, `after_send` (one request), `before_record_commit` (the transaction with outcomes),
@@ -22,18 +22,22 @@ pub fn point(name: &'static str) {
     struct Wanted {
         name: String,
         passes: u64,
+        panic: bool,
     }
     static WANTED: OnceLock<Option<Wanted>> = OnceLock::new();
     static PASSED: AtomicU64 = AtomicU64::new(0);
 
+    #[expect(clippy::disallowed_methods, reason = "an order of the test program, not configuration")]
+    let read = |name| std::env::var(name).ok();
     let wanted = WANTED.get_or_init(|| {
-        #[expect(clippy::disallowed_methods, reason = "an order of the test program, not configuration")]
-        let order = std::env::var("NBWD_CRASH_AT").ok()?;
+        let order = read("NBWD_CRASH_AT")?;
         let (name, passes) = order.split_once(':').unwrap_or((&order, "1"));
-        Some(Wanted { name: name.to_owned(), passes: passes.parse().unwrap_or(1) })
+        let panic = read("NBWD_CRASH_BY").as_deref() == Some("panic");
+        Some(Wanted { name: name.to_owned(), passes: passes.parse().unwrap_or(1), panic })
     });
     let Some(wanted) = wanted else { return };
     if wanted.name == name && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == wanted.passes {
+        assert!(!wanted.panic, "ordered to panic at {name}");
         // SAFETY: neither call touches memory; the signal ends this process at once, destructors and all.
         unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
     }

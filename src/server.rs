@@ -3,10 +3,11 @@
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -23,6 +24,8 @@ mod definitions;
 
 /// Connections that may wait to be taken.
 const BACKLOG: u32 = 1_024;
+/// How long answers get to leave when nothing can be stored any more.
+const GIVE_UP_WITHIN: Duration = Duration::from_secs(5);
 /// Most dispatch threads chosen by ourselves.
 const THREADS_MAX: usize = 4;
 
@@ -51,6 +54,13 @@ impl Running {
         let embedded = self.embedded.clone();
         // Joining the writer blocks; what it has left takes milliseconds.
         let _ = actix_rt::task::spawn_blocking(move || embedded.close()).await;
+    }
+
+    /// Stops without draining: what is in flight could not be recorded and is repeated after the next start.
+    async fn give_up(self) {
+        self.state.close_streams();
+        // Those who wait for an answer get one.
+        let _ = tokio::time::timeout(GIVE_UP_WITHIN, self.http.stop(true)).await;
     }
 
     /// Takes the configuration anew; a bad one is reported and the old one stays in force.
@@ -164,6 +174,10 @@ pub fn serve(loaded: Loaded) -> ExitCode {
     })
 }
 
+async fn broken(store: Arc<EmbeddedStore>) -> String {
+    store.broken().await
+}
+
 async fn run(loaded: Loaded) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -174,6 +188,10 @@ async fn run(loaded: Loaded) -> anyhow::Result<()> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => running.reload().await,
+            reason = broken(running.embedded.clone()) => {
+                running.give_up().await;
+                bail!("{reason}; the service ends, start it again: what was accepted is on disk");
+            }
         }
     }
     tracing::info!("draining");

@@ -78,6 +78,7 @@ impl Default for Security {
 impl Default for Intake {
     fn default() -> Self {
         Self {
+            max_bytes: 256 << 20,
             idempotency_window: 24 * HOUR,
             netbox_queue: NetboxQueue::default(),
             redis_stream: RedisStream::default(),

@@ -156,6 +156,8 @@ pub struct NetboxVersion(pub u16, pub u16);
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Intake {
+    /// Bytes of all request bodies that are on their way to the disk.
+    pub max_bytes: u64,
     /// How long an idempotency key is remembered.
     pub idempotency_window: Duration,
     pub netbox_queue: NetboxQueue,

@@ -113,6 +113,7 @@ impl Section for Netbox {
 
 impl Section for Intake {
     fn visit(&mut self, v: &mut dyn Visitor) {
+        v.key("max_bytes", &mut Size(&mut self.max_bytes, 1 << 20..=1 << 40));
         v.key("idempotency_window", &mut Span(&mut self.idempotency_window, SECOND..=30 * DAY));
     }
 }

@@ -190,6 +190,13 @@ impl Event {
         &self.raw
     }
 
+    /// Bytes of memory it takes, near enough to count by.
+    pub fn weight(&self) -> usize {
+        let texts = [&self.object_id, &self.external_id].into_iter().flatten().map(|text| text.len()).sum::<usize>();
+        let names = self.members.iter().map(|m| m.name.len()).sum::<usize>();
+        size_of::<Self>() + self.raw.len() + texts + names + self.members.capacity() * size_of::<Member>()
+    }
+
     /// JSON text of a top-level member as it came.
     pub fn member(&self, name: &str) -> Option<&str> {
         self.members.iter().find(|m| m.name == name).and_then(|m| self.text(m))

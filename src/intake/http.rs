@@ -17,9 +17,11 @@ use crate::store::{AcceptError, Accepted, Idempotency, NewEvent};
 
 /// Most deliveries that the events of one request may have: it is one commit.
 const MAX_DELIVERIES: usize = 1_000_000;
+const BUSY_RETRY: Duration = Duration::from_secs(5);
+/// A body up to this may lie in one buffer with other requests of its connection, in bytes.
+const READ_TOGETHER: usize = 64 << 10;
 /// Longest `Idempotency-Key`, in bytes.
 const MAX_KEY: usize = 255;
-const BUSY_RETRY: Duration = Duration::from_secs(5);
 
 /// What came in.
 #[derive(Clone, Debug)]
@@ -113,25 +115,28 @@ impl Refused {
     }
 }
 
-/// Reads, matches and stores what came in; resolves after the commit.
+/// Reads and matches what came in, and returns what stores it: that resolves after the commit.
 ///
 /// # Errors
 /// Nothing was taken.
-pub async fn accept(
+pub fn accept(
     dispatcher: &Dispatcher,
     models: &Models,
     max_batch: usize,
     request: Request<'_>,
-) -> Result<Vec<Accepted>, Refused> {
+) -> Result<impl Future<Output = Result<Vec<Accepted>, Refused>> + use<>, Refused> {
     let catalog = dispatcher.catalog();
     let events = read(&request, models, &catalog, max_batch, clock::now())?;
-    if events.is_empty() {
-        return Ok(Vec::new());
-    }
     let single = matches!(shape(&request.body, request.content_type)?, Shape::Object);
-    dispatcher.accept(events, catalog).await.map_err(|error| match error {
-        AcceptError::Conflict { .. } if single => Refused::Repeated(error.to_string()),
-        error => error.into(),
+    let dispatcher = dispatcher.clone();
+    Ok(async move {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        dispatcher.accept(events, catalog).await.map_err(|error| match error {
+            AcceptError::Conflict { .. } if single => Refused::Repeated(error.to_string()),
+            error => error.into(),
+        })
     })
 }
 
@@ -157,7 +162,7 @@ pub fn read(
     let mut events = Vec::with_capacity(members.len());
     let mut deliveries = 0;
     for (index, member) in members.into_iter().enumerate() {
-        let event = Event::parse(member, models, received).map_err(|error| match single {
+        let event = Event::parse(own(member, &request.body), models, received).map_err(|error| match single {
             true => IntakeError::Event(error),
             false => IntakeError::Member { index, error },
         })?;
@@ -170,6 +175,13 @@ pub fn read(
         events.push(NewEvent { event: Arc::new(event), plan, idempotency });
     }
     Ok(events)
+}
+
+/// A copy of its own where it is a piece of something larger: an event that waits must not keep its whole batch, nor what
+/// else the connection read with it.
+fn own(member: Bytes, whole: &Bytes) -> Bytes {
+    let alone = member.len() == whole.len() && member.len() > READ_TOGETHER;
+    if alone { member } else { Bytes::copy_from_slice(&member) }
 }
 
 /// The sender's own id of the event, else the header's key, which in a batch needs the place as well.

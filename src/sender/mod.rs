@@ -9,7 +9,7 @@ mod failure;
 mod names;
 mod probe;
 mod request;
-mod retry_after;
+pub mod retry_after;
 mod tls;
 mod wire;
 

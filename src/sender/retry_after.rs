@@ -12,7 +12,7 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 ///
 /// # Source
 /// RFC 9110 §10.2.3.
-pub(super) fn parse(value: &[u8], now: Timestamp) -> Option<Duration> {
+pub fn parse(value: &[u8], now: Timestamp) -> Option<Duration> {
     let text = std::str::from_utf8(value).ok()?.trim();
     if text.is_empty() {
         return None;

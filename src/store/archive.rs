@@ -148,6 +148,10 @@ pub struct Pruned {
     pub deliveries: u64,
     /// More is over its time.
     pub more: bool,
+    /// Finished deliveries that are left and count against `max_history`.
+    pub history: u64,
+    /// Bytes in use that count against `max_bytes`.
+    pub bytes: u64,
 }
 
 /// Deliveries of an event that are read at once.

@@ -20,6 +20,7 @@ mod coalescing;
 mod early_rows;
 mod leftovers;
 mod model;
+pub mod pruning;
 mod races;
 
 pub use coalescing::folds_in_order;
@@ -138,41 +139,6 @@ pub fn attempt(status: u16) -> Attempt {
         response_excerpt: b"ok".to_vec(),
         response_truncated: false,
     }
-}
-
-/// Retention removes what is over its time, and only that.
-pub async fn prunes(store: Arc<dyn Store>) {
-    let model = Model::begin(store.clone()).await;
-    let plan = vec![Planned { webhook: model.webhooks[0].id, endpoint: model.webhooks[0].endpoint }];
-    let mut ids = Vec::new();
-    for object in 0..6u8 {
-        let events = vec![NewEvent { event: event(object, "x"), plan: plan.clone(), idempotency: None }];
-        let batch = Batch { events, catalog_revision: store.revision() };
-        ids.push(DeliveryId::new(store.accept(batch).await.expect("accepted")[0].seq, 0));
-    }
-    let endpoint = plan[0].endpoint;
-    for (n, id) in ids.iter().enumerate().take(4) {
-        store.start(endpoint, vec![*id]).await.expect("started");
-        let next = if n == 1 { Next::Failed } else { Next::Delivered };
-        let done = Recorded { id: *id, attempt: attempt(if n == 1 { 404 } else { 200 }), next, live: None };
-        store.record(endpoint, done).await.expect("recorded");
-    }
-    store.flush().await.expect("flushed");
-    let later = clock::now() + Duration::from_secs(60);
-    let retention = Retention {
-        delivered_before: later,
-        failed_before: Timestamp(0),
-        unmatched_before: later,
-        max_history: u64::MAX,
-        max_bytes: u64::MAX,
-        batch: 100,
-    };
-    assert_eq!(store.prune(retention).await.expect("pruned").deliveries, 3);
-    for (n, id) in ids.iter().enumerate() {
-        let there = store.delivery(*id).await.expect("read").is_some();
-        assert_eq!(there, matches!(n, 1 | 4 | 5), "delivery {n}");
-    }
-    assert_eq!(store.counts().by_state[&DeliveryState::Delivered], 0);
 }
 
 /// Bulk actions fix their selection, go in slices, and say what they did.

@@ -11,24 +11,26 @@ use serde_json::{Map, Value};
 
 use super::AppState;
 use super::error::ApiError;
+use super::room::Room;
 
 /// Largest body of anything but an event, in bytes.
 const MAX_JSON: u64 = 1 << 20;
 /// Reserved at once for a body that says it is larger.
 const MAX_RESERVED: u64 = 1 << 20;
 
-/// Reads a whole body of at most `limit` bytes, after decompression.
+/// Reads a whole body of at most `limit` bytes, after decompression; what is held of it is taken from `room`.
 ///
 /// # Errors
-/// 413 beyond the limit, 415 for an encoding that is not known, 400 when it breaks off.
-pub async fn read(headers: &HeaderMap, stream: Stream, limit: u64) -> Result<Bytes, ApiError> {
+/// 413 beyond the limit, 415 for an encoding that is not known, 400 when it breaks off, 503 when there is no room.
+pub async fn read(headers: &HeaderMap, stream: Stream, limit: u64, room: &mut Room) -> Result<Bytes, ApiError> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limit) {
         return Err(beyond(limit));
     }
+    room.expect(declared.unwrap_or(0))?;
     match encoding(headers) {
-        None => collect(stream, declared, limit).await,
-        Some("gzip" | "deflate") => collect(Decompress::from_headers(stream, headers), None, limit).await,
+        None => collect(stream, declared, limit, room).await,
+        Some("gzip" | "deflate") => collect(Decompress::from_headers(stream, headers), None, limit, room).await,
         Some(other) => Err(ApiError::unsupported_media_type(format!(
             "Content-Encoding \"{other}\" is not supported; send gzip, deflate or none"
         ))),
@@ -44,7 +46,7 @@ fn beyond(limit: u64) -> ApiError {
     ApiError::too_large(format!("the body is larger than {limit} bytes"))
 }
 
-async fn collect<S, E>(mut stream: S, declared: Option<u64>, limit: u64) -> Result<Bytes, ApiError>
+async fn collect<S, E>(mut stream: S, declared: Option<u64>, limit: u64, room: &mut Room) -> Result<Bytes, ApiError>
 where
     S: futures_util::Stream<Item = Result<Bytes, E>> + Unpin,
     E: std::fmt::Display,
@@ -55,6 +57,7 @@ where
         if (whole.len() + chunk.len()) as u64 > limit {
             return Err(beyond(limit));
         }
+        room.take(chunk.len() as u64)?;
         // The usual small body is one chunk: no copy.
         if whole.is_empty() && declared == Some(chunk.len() as u64) {
             return Ok(chunk);
@@ -77,7 +80,7 @@ impl FromRequest for JsonObject {
     fn from_request(req: &HttpRequest, payload: &mut Stream) -> Self::Future {
         let (req, payload) = (req.clone(), payload.take());
         Box::pin(async move {
-            let body = read(req.headers(), payload, MAX_JSON).await?;
+            let body = read(req.headers(), payload, MAX_JSON, &mut Room::uncounted()).await?;
             if body.is_empty() {
                 return Ok(Self(Map::new()));
             }
@@ -99,7 +102,9 @@ impl FromRequest for JsonText {
         Box::pin(async move {
             let state = req.app_data::<Data<AppState>>();
             let limit = state.map_or(MAX_JSON, |state| state.config().server.max_body);
-            let body = read(req.headers(), payload, limit).await?;
+            // As large as at intake, they share its room while they are read.
+            let mut room = state.map_or_else(Room::uncounted, |state| state.room());
+            let body = read(req.headers(), payload, limit, &mut room).await?;
             if !body.is_empty() {
                 expect_json(req.headers())?;
             }
@@ -142,8 +147,20 @@ mod tests {
     async fn a_body_beyond_its_limit_is_refused_while_it_arrives() {
         let chunks =
             |n: usize| futures_util::stream::iter((0..n).map(|_| Ok::<_, String>(Bytes::from_static(b"0123456789"))));
-        assert_eq!(collect(chunks(2), None, 20).await.expect("it fits").len(), 20);
-        assert!(collect(chunks(3), Some(10), 9).await.expect_err("too large").to_string().starts_with("413"));
-        assert!(collect(chunks(3), None, 29).await.expect_err("too large").to_string().starts_with("413"));
+        assert_eq!(collect(chunks(2), None, 20, &mut Room::uncounted()).await.expect("it fits").len(), 20);
+        assert!(
+            collect(chunks(3), Some(10), 9, &mut Room::uncounted())
+                .await
+                .expect_err("too large")
+                .to_string()
+                .starts_with("413")
+        );
+        assert!(
+            collect(chunks(3), None, 29, &mut Room::uncounted())
+                .await
+                .expect_err("too large")
+                .to_string()
+                .starts_with("413")
+        );
     }
 }

@@ -214,6 +214,10 @@ mod tests {
         assert_eq!(answer(busy.into()).await, (503, Some("2".into()), json!({"detail": "backlog is full"})));
         let (status, retry, _) = answer(StoreError::Unavailable("x".into()).into()).await;
         assert_eq!((status, retry.as_deref()), (503, Some("1")));
+        let (status, retry, _) = answer(AcceptError::StalePlan.into()).await;
+        assert_eq!((status, retry.as_deref()), (503, Some("1")));
+        let (status, retry, body) = answer(AcceptError::Conflict { index: 1, key: "k".into() }.into()).await;
+        assert_eq!((status, retry, &body["index"]), (409, None, &json!(1)));
     }
 
     #[test]

@@ -17,14 +17,16 @@ pub mod auth;
 mod body;
 pub mod error;
 mod external;
-mod filter;
-mod query;
+pub mod filter;
+pub mod query;
 mod rates;
+mod room;
 pub mod urls;
 
 use auth::TokenCache;
 use error::ApiError;
 use rates::{Rates, Sample};
+use room::{InProgress, Room};
 use urls::URLS;
 
 /// What handlers work with; one per process.
@@ -35,6 +37,8 @@ pub struct AppState {
     tokens: TokenCache,
     // Rebuilt when the configuration is another one; the lock is held for a comparison only.
     models: Mutex<Option<(Arc<Config>, Arc<Models>)>>,
+    /// Bytes of events on their way to the disk.
+    intake: InProgress,
     rates: Rates,
     streams: api::stream::Streams,
     traffic: api::metrics::Traffic,
@@ -52,6 +56,7 @@ impl AppState {
             config,
             tokens: TokenCache::default(),
             models: Mutex::default(),
+            intake: InProgress::default(),
             rates: Rates::default(),
             streams: api::stream::Streams::default(),
             traffic: api::metrics::Traffic::default(),
@@ -63,6 +68,12 @@ impl AppState {
     /// The configuration in force.
     pub fn config(&self) -> Arc<Config> {
         self.config.borrow().clone()
+    }
+
+    /// For one request that brings events. One body of the largest size always fits.
+    pub(crate) fn room(&self) -> Room {
+        let config = self.config();
+        self.intake.enter(config.intake.max_bytes.max(config.server.max_body))
     }
 
     /// The models known now.

@@ -9,6 +9,7 @@ mod deliveries;
 mod endpoints;
 mod errors;
 mod events;
+mod faults;
 mod lists;
 mod service;
 mod shown;

@@ -96,8 +96,10 @@ impl Intake {
         if batch.catalog_revision != revision {
             return Err(AcceptError::StalePlan);
         }
-        if let Health::Full(text) = shared.health() {
-            return Err(AcceptError::Store(StoreError::Full(text)));
+        match shared.health() {
+            Health::Ok => {}
+            Health::Full(text) => return Err(AcceptError::Store(StoreError::Full(text))),
+            Health::Failed(text) => return Err(AcceptError::Store(StoreError::Unavailable(text))),
         }
         let planned: usize = batch.events.iter().map(|e| e.new.plan.len()).sum();
         let backlog = shared.backlog.load(Ordering::Relaxed);
@@ -138,6 +140,11 @@ impl Intake {
             self.memory.remember(idempotency, event.seq, event.received, event.new.plan.len() as u32);
         }
         Ok(())
+    }
+
+    /// The oldest event whose idempotency key still counts, or the next one: keys of older events may go.
+    pub fn oldest_key(&mut self, now: Timestamp) -> EventSeq {
+        self.memory.oldest(now).unwrap_or(EventSeq(self.next_seq))
     }
 
     /// Nothing of the batch was stored.
@@ -200,11 +207,11 @@ impl Intake {
             self.index_later(key as i64, seq.0);
         }
         let bound = shared.bound.load(Ordering::Relaxed);
+        let body = if new.plan.is_empty() { None } else { Body::within(&shared.budget, &new.event) };
         for (place, planned) in new.plan.iter().enumerate() {
             let id = DeliveryId::new(seq, place as u16);
-            let body = Body::within(&shared.budget, &new.event, new.plan.len());
             let mut entry = Entry::new(id, planned.webhook, object_key, new.event.event_type, received);
-            entry.body = body;
+            entry.body = body.clone();
             enter(shared, *planned, entry, bound, now);
         }
         shared.backlog_change(new.plan.len() as i64);
@@ -316,7 +323,7 @@ pub fn insert_event(
     let event = &new.event;
     let request_id = event.request_id();
     db.prepare_cached(
-        "INSERT INTO event(seq, received, type, label, class, object_key, object_id, request_id, flags, plan, body)
+        "INSERT INTO event(seq, received, type, label, class, object_key, object_id, request_id, places, plan, body)
          VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?
     .execute(params![

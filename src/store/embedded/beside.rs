@@ -14,7 +14,7 @@ use super::tx::Tx;
 use crate::domain::attempt::{Attempt, ErrorKind, Outcome, Timings};
 use crate::domain::delivery::DeliveryState;
 use crate::domain::event::Event;
-use crate::domain::ids::{DeliveryId, EndpointId, MAX_FANOUT};
+use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, MAX_FANOUT};
 use crate::domain::time::Timestamp;
 use crate::store::{NewEvent, Planned, StoreError, TestSlot};
 
@@ -32,18 +32,7 @@ pub fn resend(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(EndpointId, Entry), St
     let webhook = set.webhooks.iter().find(|w| w.id == old.webhook);
     let endpoint =
         webhook.map(|w| w.endpoint).ok_or_else(|| StoreError::NotFound(format!("webhook {}", old.webhook)))?;
-    let range = id.event().deliveries();
-    let last: i64 = tx
-        .db
-        .query_row(
-            "SELECT max(id) FROM delivery WHERE id BETWEEN ?1 AND ?2",
-            params![range.start(), range.end()],
-            |r| r.get(0),
-        )
-        .map_err(|e| tx.error(e))?;
-    let place = usize::from(DeliveryId(last).place()) + 1;
-    let place = u16::try_from(place).ok().filter(|p| usize::from(*p) < MAX_FANOUT);
-    let place = place.ok_or_else(|| StoreError::Conflict("this event has no room for another delivery".to_owned()))?;
+    let place = free_place(tx, id.event())?;
     // Its sequence orders it behind everything accepted so far.
     let position = DeliveryId::new(tx.next_seq(), 0);
     super::ops::set_meta(tx.db, "next_seq", position.event().0 as i64 + 1).map_err(|e| tx.error(e))?;
@@ -53,6 +42,23 @@ pub fn resend(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(EndpointId, Entry), St
     tx.apply(Op::Open { endpoint, entry: entry.clone() }).map_err(|e| tx.error(e))?;
     tx.apply(Op::Resend { id: new_id, of: id, at: tx.now }).map_err(|e| tx.error(e))?;
     Ok((endpoint, entry))
+}
+
+/// The first place of an event that no delivery of it ever had.
+fn free_place(tx: &Tx<'_>, seq: EventSeq) -> Result<u16, StoreError> {
+    let range = seq.deliveries();
+    let (last, places): (i64, i64) = tx
+        .db
+        .query_row(
+            "SELECT coalesce((SELECT max(id) FROM delivery WHERE id BETWEEN ?1 AND ?2), ?1 - 1), places FROM event
+             WHERE seq = ?3",
+            params![range.start(), range.end(), seq.0 as i64],
+            |r| Ok((r.get(0)?, r.get(1)?)),
+        )
+        .map_err(|e| tx.error(e))?;
+    let place = (last + 1 - range.start()).max(places);
+    let place = u16::try_from(place).ok().filter(|p| usize::from(*p) < MAX_FANOUT);
+    place.ok_or_else(|| StoreError::Conflict("this event has no room for another delivery".to_owned()))
 }
 
 /// Sets a sequence aside for a test; also after a crash nothing else gets it.
@@ -83,8 +89,8 @@ pub fn test(
         )
         .map_err(|e| tx.error(e))?;
     tx.apply(Op::Attempt { id, number: 1, attempt: Box::new(attempt) }).map_err(|e| tx.error(e))?;
-    tx.apply_event_count(1);
-    tx.count_test(planned.endpoint, planned.webhook, state, 1);
+    tx.count_event();
+    tx.count_test(planned.endpoint, planned.webhook, state);
     Ok(())
 }
 

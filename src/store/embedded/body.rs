@@ -74,9 +74,13 @@ fn unusable(e: std::io::Error) -> StoreError {
 #[derive(Debug, Default)]
 pub struct Budget(AtomicUsize);
 
-/// A share of an event's body in memory; gives its bytes back when dropped.
+/// An event's body in memory, shared by the deliveries that hold it; the last one gives its bytes back. It is counted
+/// whole: a single delivery that stays behind keeps all of it.
+#[derive(Clone, Debug)]
+pub struct Body(Arc<Held>);
+
 #[derive(Debug)]
-pub struct Body {
+struct Held {
     event: Arc<Event>,
     cost: usize,
     budget: Arc<Budget>,
@@ -84,29 +88,22 @@ pub struct Body {
 
 impl Body {
     /// `None` when the budget is spent: the body is read from disk when it is sent.
-    /// `sharers`: deliveries that hold the same event.
-    pub fn within(budget: &Arc<Budget>, event: &Arc<Event>, sharers: usize) -> Option<Self> {
-        let cost = event.raw().len() / sharers.max(1) + 64;
-        if budget.0.load(Ordering::Relaxed) + cost > BODY_BUDGET {
+    pub fn within(budget: &Arc<Budget>, event: &Arc<Event>) -> Option<Self> {
+        let cost = event.weight();
+        let before = budget.0.fetch_add(cost, Ordering::Relaxed);
+        if before + cost > BODY_BUDGET {
+            budget.0.fetch_sub(cost, Ordering::Relaxed);
             return None;
         }
-        budget.0.fetch_add(cost, Ordering::Relaxed);
-        Some(Self { event: event.clone(), cost, budget: budget.clone() })
+        Some(Self(Arc::new(Held { event: event.clone(), cost, budget: budget.clone() })))
     }
 
     pub fn event(&self) -> &Arc<Event> {
-        &self.event
+        &self.0.event
     }
 }
 
-impl Clone for Body {
-    fn clone(&self) -> Self {
-        self.budget.0.fetch_add(self.cost, Ordering::Relaxed);
-        Self { event: self.event.clone(), cost: self.cost, budget: self.budget.clone() }
-    }
-}
-
-impl Drop for Body {
+impl Drop for Held {
     fn drop(&mut self) {
         self.budget.0.fetch_sub(self.cost, Ordering::Relaxed);
     }
@@ -135,12 +132,45 @@ impl Recent {
             return;
         }
         known.order.push_back(seq);
-        known.bytes += event.raw().len();
+        known.bytes += event.weight();
         while known.bytes > RECENT_BYTES {
             let Some(oldest) = known.order.pop_front() else { break };
             if let Some(gone) = known.events.remove(&oldest) {
-                known.bytes -= gone.raw().len();
+                known.bytes -= gone.weight();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::models::Models;
+    use crate::domain::time::Timestamp;
+
+    fn event(len: usize) -> Arc<Event> {
+        let raw =
+            format!(r#"{{"event": "updated", "model": "site", "data": {{"id": 1, "name": "{}"}}}}"#, "x".repeat(len));
+        Arc::new(Event::parse(raw.into(), &Models::builtin(), Timestamp(0)).expect("an event"))
+    }
+
+    #[test]
+    fn what_one_of_many_deliveries_still_holds_is_counted_whole() {
+        let budget = Arc::new(Budget::default());
+        let event = event(1 << 20);
+        let mut bodies = vec![Body::within(&budget, &event).expect("there is room"); 1_000];
+        bodies.truncate(1);
+        assert!(budget.0.load(Ordering::Relaxed) > 1 << 20);
+        drop(bodies);
+        assert_eq!(budget.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn beyond_the_budget_bodies_are_left_on_disk() {
+        let budget = Arc::new(Budget::default());
+        let event = event(10 << 20);
+        let held: Vec<_> = (0..8).filter_map(|_| Body::within(&budget, &event)).collect();
+        assert_eq!(held.len(), 4);
+        assert!(budget.0.load(Ordering::Relaxed) <= BODY_BUDGET);
     }
 }

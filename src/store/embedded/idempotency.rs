@@ -44,12 +44,13 @@ pub enum Seen {
 pub struct Memory {
     window: Duration,
     known: HashMap<u128, Known>,
-    order: VecDeque<(u128, Timestamp)>,
+    order: VecDeque<(u128, EventSeq, Timestamp)>,
+    max: usize,
 }
 
 impl Memory {
     pub fn new(window: Duration) -> Self {
-        Self { window, known: HashMap::new(), order: VecDeque::new() }
+        Self { window, known: HashMap::new(), order: VecDeque::new(), max: KEYS_MAX }
     }
 
     /// Reads the keys of the window back.
@@ -72,10 +73,16 @@ impl Memory {
             .collect::<rusqlite::Result<_>>()?;
         found.reverse();
         for (key, known) in found {
-            memory.order.push_back((key, known.received));
+            memory.order.push_back((key, known.seq, known.received));
             memory.known.insert(key, known);
         }
         Ok(memory)
+    }
+
+    /// The event whose key is the oldest that still counts; `None` when none does.
+    pub fn oldest(&mut self, now: Timestamp) -> Option<EventSeq> {
+        self.expire(now);
+        self.order.front().map(|(_, seq, _)| *seq)
     }
 
     pub fn look(&mut self, asked: &Idempotency, now: Timestamp) -> Seen {
@@ -90,7 +97,7 @@ impl Memory {
     pub fn remember(&mut self, asked: &Idempotency, seq: EventSeq, received: Timestamp, deliveries: u32) {
         let key = hash(&asked.key);
         self.known.insert(key, Known { seq, received, body: asked.body, deliveries });
-        self.order.push_back((key, received));
+        self.order.push_back((key, seq, received));
     }
 
     pub fn forget(&mut self, asked: &Idempotency) {
@@ -98,14 +105,50 @@ impl Memory {
     }
 
     fn expire(&mut self, now: Timestamp) {
-        while let Some((key, received)) = self.order.front().copied() {
-            if now.since(received) < self.window && self.order.len() <= KEYS_MAX {
+        while let Some((key, seq, received)) = self.order.front().copied() {
+            if now.since(received) < self.window && self.order.len() <= self.max {
                 return;
             }
             self.order.pop_front();
-            if self.known.get(&key).is_some_and(|k| k.received == received) {
+            if self.known.get(&key).is_some_and(|k| k.seq == seq) {
                 self.known.remove(&key);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(n: u64) -> Idempotency {
+        Idempotency { key: format!("1/{n}"), body: n.into() }
+    }
+
+    #[test]
+    fn beyond_the_bound_the_oldest_keys_go_first() {
+        let now = Timestamp::from_secs(1_000);
+        let mut memory = Memory { max: 3, ..Memory::new(Duration::from_secs(60)) };
+        for n in 1..=5 {
+            memory.remember(&asked(n), EventSeq(n), now, 1);
+        }
+        let seen: Vec<bool> = (1..=5).map(|n| memory.look(&asked(n), now) != Seen::Never).collect();
+        assert_eq!(seen, [false, false, true, true, true]);
+        assert_eq!((memory.known.len(), memory.order.len()), (3, 3));
+        assert_eq!(memory.oldest(now), Some(EventSeq(3)), "what is older may go from the disk");
+        assert_eq!(memory.oldest(now + Duration::from_secs(60)), None);
+    }
+
+    /// A batch that was not stored gives its keys back; taken again, they are not forgotten with the first try.
+    #[test]
+    fn a_key_given_back_and_taken_again_is_kept() {
+        let now = Timestamp::from_secs(1_000);
+        let mut memory = Memory { max: 2, ..Memory::new(Duration::from_secs(60)) };
+        memory.remember(&asked(1), EventSeq(1), now, 1);
+        memory.forget(&asked(1));
+        memory.remember(&asked(1), EventSeq(2), now, 1);
+        memory.remember(&asked(3), EventSeq(3), now, 1);
+        assert!(matches!(memory.look(&asked(1), now), Seen::Before { seq: EventSeq(2), .. }));
+        assert_eq!(memory.oldest(now), Some(EventSeq(2)));
     }
 }

@@ -213,7 +213,7 @@ impl ReadAhead {
         let ids = self.0.lock().bodiless(crate::clock::now(), BODIES_AHEAD);
         for id in ids {
             let Ok(Some(event)) = known_or_read(shared, db, id.event()) else { continue };
-            let Some(body) = Body::within(&shared.budget, &event, 1) else { return };
+            let Some(body) = Body::within(&shared.budget, &event) else { return };
             self.0.lock().attach(id, body);
         }
     }

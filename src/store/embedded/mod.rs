@@ -62,7 +62,7 @@ mod writer;
 pub use backup::backup;
 pub use recovery::{RecoverReport, recover};
 
-use shared::Shared;
+use shared::{Shared, WriterEnd};
 use writer::{COMMANDS_MAX, Command, Writer};
 
 /// How long closing waits for the writer.
@@ -88,9 +88,9 @@ impl EmbeddedStore {
     pub fn open(config: StoreConfig) -> Result<Self, StoreError> {
         let lock = schema::FolderLock::take(&config.path)?;
         let folder = config.path.clone();
-        let db = schema::open_writer(&folder)?;
+        let mut db = schema::open_writer(&folder)?;
         if lock.unclean {
-            recovery::verify(&db, &folder)?;
+            recovery::verify(&mut db, &folder)?;
         }
         let (commands, received) = mpsc::sync_channel(COMMANDS_MAX);
         let readers = readers::Readers::start(&folder)?;
@@ -104,6 +104,14 @@ impl EmbeddedStore {
             .map_err(|e| StoreError::Unavailable(format!("cannot start the writing thread: {e}")))?;
         let checkpointer = checkpoint::Checkpointer::start(&folder)?;
         Ok(Self { shared, threads: Mutex::new(Some(Threads { writer, checkpointer, lock })) })
+    }
+
+    /// Resolves when the store cannot go on in this process, with the reason; never when it is closed in order.
+    pub async fn broken(&self) -> String {
+        match self.shared.writer_ended().await {
+            WriterEnd::Broken(reason) => reason,
+            WriterEnd::Closed => std::future::pending().await,
+        }
     }
 
     /// Writes what is applied, and closes the file. Later calls answer `Unavailable`.

@@ -1,144 +1,351 @@
 //! Retention: what is over its time goes, in bounded batches, oldest first. Never what is unfinished.
+//!
+//! A cursor over the events goes forward only: each event is looked at when its time comes, or earlier when history is
+//! over a bound. What may not go then is noted in `prune_later` with the instant its time runs from, and looked at
+//! again when that time is over. So a round costs what it removes, however much is kept. Events that no webhook matched
+//! have an index of their own. A round that comes to its end also removes what deliveries left behind.
+//!
+//! A delivery without a row is over only if its event is not young any more (`spilled_upto`): else it was never sent.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rusqlite::params;
 
-use super::schema::FILE;
+use super::counts::{self, Deltas};
+use super::ops::{TEST, meta, set_meta};
+use super::shared::Shared;
 use super::tx::Tx;
 use crate::domain::delivery::DeliveryState;
-use crate::domain::ids::{EndpointId, EventSeq, WebhookId};
+use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, WebhookId};
+use crate::domain::time::Timestamp;
 use crate::store::StoreError;
 use crate::store::archive::{Pruned, Retention};
 
 /// Lines the audit log keeps.
 const AUDIT_MAX: i64 = 100_000;
+/// Over a bound, events with unfinished deliveries are looked at again after this.
+const LOOK_AGAIN: Duration = Duration::from_secs(3_600);
 
-/// Looks at one batch of the oldest events and removes those all of whose deliveries may go; at the end of a round also
-/// what they left behind. Names the endpoints that are gone.
-pub fn run(tx: &mut Tx<'_>, r: &Retention) -> Result<(Pruned, Vec<EndpointId>), StoreError> {
-    let error = |e| super::schema::classify(&tx.shared.folder.join(FILE), e);
-    let cursor = super::ops::meta(tx.db, "pruned_upto").map_err(error)?.unwrap_or(0);
-    let newest: i64 =
-        tx.db.query_row("SELECT coalesce(max(seq), 0) FROM event", [], |row| row.get(0)).map_err(error)?;
-    let over = over_size(tx, r)?;
-    let candidates: Vec<(i64, i64)> = tx
-        .db
-        .prepare_cached("SELECT seq, received FROM event WHERE seq > ?1 AND seq < ?2 ORDER BY seq LIMIT ?3")
-        .and_then(|mut s| {
-            s.query_map(params![cursor, newest, r.batch as i64], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-        })
-        .map_err(error)?;
-    let mut pruned = Pruned::default();
-    let mut last = cursor;
-    let mut reached_young = candidates.len() < r.batch;
-    for (seq, received) in candidates {
-        if !over && received >= youngest_kept(r) {
-            reached_young = true;
-            break;
+/// Why an event is noted for later.
+#[derive(Clone, Copy, Debug)]
+enum Note {
+    /// Delivered, canceled or superseded ones are left, finished at the noted instant or later.
+    Done = 0,
+    /// The same for failed ones.
+    Failed = 1,
+    /// Unfinished ones are left, as of the noted instant.
+    Open = 2,
+}
+
+/// One delivery's row, as far as it matters here.
+struct Old {
+    id: DeliveryId,
+    endpoint: EndpointId,
+    webhook: WebhookId,
+    state: DeliveryState,
+    finished: Timestamp,
+    folded_from: Option<EventSeq>,
+    /// A request beside the queue: it is counted apart.
+    test: bool,
+}
+
+/// What a round removed; memory follows after the commit, see [`Removed::applied`].
+#[derive(Default)]
+pub struct Removed {
+    pruned: Pruned,
+    /// Changes of the kept counters, all of them below zero.
+    gone: Deltas,
+    endpoints: Vec<EndpointId>,
+}
+
+impl Removed {
+    /// Whether the definitions are other ones now.
+    pub fn endpoints_gone(&self) -> bool {
+        !self.endpoints.is_empty()
+    }
+
+    /// The removal is on disk.
+    pub fn applied(self, shared: &Shared) -> Pruned {
+        shared.events.fetch_sub(self.pruned.events, std::sync::atomic::Ordering::Relaxed);
+        for ((endpoint, webhook, code), change) in self.gone {
+            if let Some(state) = DeliveryState::from_code(code) {
+                shared.count(endpoint, webhook, state, change);
+            } else if let Some(state) = DeliveryState::from_code(code - counts::TESTS) {
+                shared.count_test(endpoint, webhook, state, change);
+            }
         }
-        last = seq;
-        let removed = event(tx, r, EventSeq(seq as u64), received, over)?;
-        pruned.deliveries += removed.unwrap_or(0);
-        pruned.events += u64::from(removed.is_some());
+        self.endpoints.into_iter().for_each(|endpoint| shared.forget_endpoint(endpoint));
+        self.pruned
     }
-    // At the end it begins again: what was kept the last time may be over its time now.
-    let next = if reached_young { 0 } else { last };
-    super::ops::set_meta(tx.db, "pruned_upto", next).map_err(|e| tx.error(e))?;
-    tx.db
-        .execute("DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?1", [AUDIT_MAX])
-        .map_err(|e| tx.error(e))?;
-    let window = tx.shared.config.idempotency_window;
-    tx.db
-        .execute(
-            "DELETE FROM idempotency WHERE seq IN (SELECT seq FROM idempotency WHERE received < ?1 ORDER BY seq LIMIT ?2)",
-            params![(tx.now - window).0, r.batch as i64],
-        )
-        .map_err(|e| tx.error(e))?;
-    pruned.more = !reached_young;
-    let gone = if reached_young { super::leftovers::remove(tx, r)? } else { Vec::new() };
-    Ok((pruned, gone))
 }
 
-fn youngest_kept(r: &Retention) -> i64 {
-    r.delivered_before.max(r.failed_before).max(r.unmatched_before).0
+/// Removes one batch of what may go.
+pub fn run(tx: &mut Tx<'_>, retention: &Retention) -> Result<Removed, StoreError> {
+    let mut round = Round::begin(tx, retention)?;
+    round.unmatched(tx)?;
+    round.noted(tx, Note::Failed)?;
+    round.noted(tx, Note::Open)?;
+    round.noted(tx, Note::Done)?;
+    round.forward(tx)?;
+    beside(tx, retention).map_err(|e| tx.error(e))?;
+    round.end(tx)
 }
 
-/// History or file are over their bounds: finished deliveries go before their time.
-fn over_size(tx: &Tx<'_>, r: &Retention) -> Result<bool, StoreError> {
-    let finished = tx.shared.counted(|_, _, state| !state.unfinished());
-    if finished > r.max_history {
-        return Ok(true);
+struct Round<'a> {
+    retention: &'a Retention,
+    /// Every delivery up to it has had its row.
+    spilled: i64,
+    /// The newest event stays: the next number is told from it.
+    newest: i64,
+    /// Deliveries that go before their time.
+    excess: u64,
+    /// Finished deliveries that count, before this round.
+    history: u64,
+    /// Rows that this round may still look at.
+    left: usize,
+    removed: Removed,
+}
+
+impl<'a> Round<'a> {
+    fn begin(tx: &Tx<'_>, retention: &'a Retention) -> Result<Self, StoreError> {
+        let history = tx.shared.counted(|_, _, state| !state.unfinished() && state != DeliveryState::Failed);
+        let newest = "SELECT coalesce(max(seq), 0) FROM event";
+        let mut excess = history.saturating_sub(retention.max_history);
+        if used_bytes(tx)? > retention.max_bytes {
+            excess = excess.max(retention.batch as u64);
+        }
+        Ok(Self {
+            retention,
+            spilled: meta(tx.db, "spilled_upto").map_err(|e| tx.error(e))?.unwrap_or(0),
+            newest: tx.db.query_row(newest, [], |r| r.get(0)).map_err(|e| tx.error(e))?,
+            excess,
+            history,
+            left: retention.batch,
+            removed: Removed::default(),
+        })
     }
+
+    /// Events that no webhook matched: only their mark was kept.
+    fn unmatched(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        let sql = "SELECT seq FROM event WHERE body IS NULL AND received < ?1 AND seq < ?2 ORDER BY received LIMIT ?3";
+        let bounds = params![self.retention.unmatched_before.0, self.newest, self.left as i64];
+        let found: Vec<i64> = tx
+            .db
+            .prepare_cached(sql)
+            .and_then(|mut s| s.query_map(bounds, |r| r.get(0))?.collect())
+            .map_err(|e| tx.error(e))?;
+        self.left -= found.len();
+        found.into_iter().try_for_each(|seq| self.remove_event(tx, EventSeq(seq as u64)))
+    }
+
+    /// Events noted for later, whose time is over now.
+    fn noted(&mut self, tx: &Tx<'_>, note: Note) -> Result<(), StoreError> {
+        let over = self.excess > 0;
+        let before = match note {
+            Note::Failed => self.retention.failed_before,
+            Note::Open if over => self.retention.delivered_before.max(tx.now - LOOK_AGAIN),
+            Note::Done if over => Timestamp(i64::MAX),
+            Note::Done | Note::Open => self.retention.delivered_before,
+        };
+        let found: Vec<(i64, i64)> = tx
+            .db
+            .prepare_cached("SELECT since, seq FROM prune_later WHERE kind = ?1 AND since < ?2 ORDER BY since LIMIT ?3")
+            .and_then(|mut s| {
+                let bounds = params![note as i64, before.0, self.left as i64];
+                s.query_map(bounds, |r| Ok((r.get(0)?, r.get(1)?)))?.collect()
+            })
+            .map_err(|e| tx.error(e))?;
+        for (since, seq) in found {
+            let early = since >= self.retention.delivered_before.0 && self.excess == 0;
+            if self.left == 0 || (early && matches!(note, Note::Done)) {
+                break;
+            }
+            tx.db
+                .prepare_cached("DELETE FROM prune_later WHERE kind = ?1 AND since = ?2 AND seq = ?3")
+                .and_then(|mut s| s.execute(params![note as i64, since, seq]))
+                .map_err(|e| tx.error(e))?;
+            self.look_at(tx, EventSeq(seq as u64))?;
+        }
+        Ok(())
+    }
+
+    /// The cursor: events that were not looked at yet.
+    fn forward(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        let mut cursor = meta(tx.db, "pruned_upto").map_err(|e| tx.error(e))?.unwrap_or(0);
+        let candidates: Vec<(i64, i64, bool)> = tx
+            .db
+            .prepare_cached(
+                "SELECT seq, received, body IS NULL FROM event WHERE seq > ?1 AND seq < ?2 AND seq <= ?3
+                 ORDER BY seq LIMIT ?4",
+            )
+            .and_then(|mut s| {
+                let bounds = params![cursor, self.newest, self.spilled, self.left as i64];
+                s.query_map(bounds, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?.collect()
+            })
+            .map_err(|e| tx.error(e))?;
+        let young = self.retention.delivered_before.max(self.retention.failed_before).0;
+        for (seq, received, unmatched) in candidates {
+            if self.left == 0 || (received >= young && self.excess == 0) {
+                break;
+            }
+            cursor = seq;
+            match unmatched {
+                true => self.left -= 1,
+                false => self.look_at(tx, EventSeq(seq as u64))?,
+            }
+        }
+        set_meta(tx.db, "pruned_upto", cursor).map_err(|e| tx.error(e))
+    }
+
+    /// Removes of one event what may go, and notes the rest.
+    fn look_at(&mut self, tx: &Tx<'_>, seq: EventSeq) -> Result<(), StoreError> {
+        let rows = rows(tx, seq).map_err(|e| tx.error(e))?;
+        self.left = self.left.saturating_sub(rows.len().max(1));
+        let Some(last) = rows.last().map(|row| row.id) else { return self.remove_bare(tx, seq) };
+        let (go, stay): (Vec<Old>, Vec<Old>) = rows.into_iter().partition(|row| self.may_go(row));
+        for row in &go {
+            self.remove_delivery(tx, row).map_err(|e| tx.error(e))?;
+        }
+        if !stay.is_empty() && !go.is_empty() {
+            keep_places(tx, seq, last).map_err(|e| tx.error(e))?;
+        }
+        if stay.is_empty() {
+            self.remove_bare(tx, seq)?;
+        }
+        let needed: BTreeSet<EventSeq> = go.iter().filter_map(|row| row.folded_from).collect();
+        needed.into_iter().try_for_each(|first| self.remove_bare(tx, first))?;
+        note_rest(tx, seq, &stay).map_err(|e| tx.error(e))
+    }
+
+    fn may_go(&mut self, row: &Old) -> bool {
+        if row.state.unfinished() {
+            return false;
+        }
+        if row.state == DeliveryState::Failed {
+            return row.finished < self.retention.failed_before;
+        }
+        let goes = row.finished < self.retention.delivered_before || self.excess > 0;
+        self.excess -= u64::from(goes && !row.test && self.excess > 0);
+        goes
+    }
+
+    fn remove_delivery(&mut self, tx: &Tx<'_>, row: &Old) -> rusqlite::Result<()> {
+        tx.db.prepare_cached("DELETE FROM attempt WHERE delivery = ?1")?.execute([row.id.0])?;
+        tx.db.prepare_cached("DELETE FROM delivery WHERE id = ?1")?.execute([row.id.0])?;
+        self.removed.pruned.deliveries += 1;
+        let code = if row.test { counts::TESTS } else { 0 } + row.state.code();
+        *self.removed.gone.entry((row.endpoint, row.webhook, code)).or_default() -= 1;
+        Ok(())
+    }
+
+    /// Removes an event without deliveries, unless one that was folded takes its `prechange` from it.
+    fn remove_bare(&mut self, tx: &Tx<'_>, seq: EventSeq) -> Result<(), StoreError> {
+        let range = seq.deliveries();
+        let needed = tx
+            .db
+            .prepare_cached(
+                "SELECT 1 FROM delivery WHERE id BETWEEN ?1 AND ?2
+                 UNION ALL SELECT 1 FROM delivery WHERE folded_from = ?3 LIMIT 1",
+            )
+            .and_then(|mut s| s.exists(params![range.start(), range.end(), seq.0 as i64]))
+            .map_err(|e| tx.error(e))?;
+        if needed || seq.0 as i64 > self.spilled.min(self.newest - 1) { Ok(()) } else { self.remove_event(tx, seq) }
+    }
+
+    fn remove_event(&mut self, tx: &Tx<'_>, seq: EventSeq) -> Result<(), StoreError> {
+        let index =
+            "DELETE FROM object_event WHERE object_key = (SELECT object_key FROM event WHERE seq = ?1) AND seq = ?1";
+        let remove = |sql| tx.db.prepare_cached(sql).and_then(|mut s| s.execute([seq.0 as i64]));
+        let removed =
+            remove(index).and_then(|_| remove("DELETE FROM event WHERE seq = ?1")).map_err(|e| tx.error(e))?;
+        self.removed.pruned.events += removed as u64;
+        Ok(())
+    }
+
+    /// The counters change with the last step: what fails before it leaves them alone.
+    fn end(mut self, tx: &mut Tx<'_>) -> Result<Removed, StoreError> {
+        let history = |code| DeliveryState::from_code(code).is_some_and(|state| state != DeliveryState::Failed);
+        let counted: i64 = self.removed.gone.iter().filter(|(key, _)| history(key.2)).map(|(_, n)| -n).sum();
+        let pruned = &mut self.removed.pruned;
+        pruned.history = self.history.saturating_sub_signed(counted);
+        pruned.bytes = used_bytes(tx)?;
+        pruned.more = self.left == 0;
+        for (key, change) in &self.removed.gone {
+            *tx.deltas.entry(*key).or_default() += change;
+        }
+        if pruned.events > 0 {
+            *tx.deltas.entry(counts::EVENTS).or_default() -= pruned.events as i64;
+        }
+        if !pruned.more {
+            self.removed.endpoints = super::leftovers::remove(tx, self.retention)?;
+        }
+        Ok(self.removed)
+    }
+}
+
+fn rows(tx: &Tx<'_>, seq: EventSeq) -> rusqlite::Result<Vec<Old>> {
+    let range = seq.deliveries();
+    let mut found = tx.db.prepare_cached(
+        "SELECT id, endpoint, webhook, state, coalesce(finished, 0), folded_from, coalesce(flags, 0) FROM delivery
+         WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+    )?;
+    let old = |r: &rusqlite::Row<'_>| {
+        Ok(Old {
+            id: DeliveryId(r.get(0)?),
+            endpoint: EndpointId(r.get(1)?),
+            webhook: WebhookId(r.get(2)?),
+            // One that cannot be understood is kept.
+            state: DeliveryState::from_code(r.get(3)?).unwrap_or(DeliveryState::Pending),
+            finished: Timestamp(r.get(4)?),
+            folded_from: r.get::<_, Option<i64>>(5)?.map(|seq| EventSeq(seq as u64)),
+            test: r.get::<_, i64>(6)? & TEST != 0,
+        })
+    };
+    found.query_map(params![range.start(), range.end()], old)?.collect()
+}
+
+/// Some places of an event have no row any more: no later delivery of it may get their numbers.
+fn keep_places(tx: &Tx<'_>, seq: EventSeq, last: DeliveryId) -> rusqlite::Result<()> {
+    tx.db
+        .prepare_cached("UPDATE event SET places = max(places, ?2) WHERE seq = ?1")?
+        .execute(params![seq.0 as i64, i64::from(last.place()) + 1])
+        .map(drop)
+}
+
+/// From when the time of what stays runs.
+fn note_rest(tx: &Tx<'_>, seq: EventSeq, stay: &[Old]) -> rusqlite::Result<()> {
+    let mut insert = tx.db.prepare_cached("INSERT OR IGNORE INTO prune_later(kind, since, seq) VALUES(?1, ?2, ?3)")?;
+    let kind = |row: &Old| match row.state {
+        DeliveryState::Failed => Note::Failed as i64,
+        state if state.unfinished() => Note::Open as i64,
+        _ => Note::Done as i64,
+    };
+    for note in [Note::Done, Note::Failed, Note::Open] {
+        let of_kind = stay.iter().filter(|row| kind(row) == note as i64);
+        let since = of_kind.map(|row| if row.state.unfinished() { tx.now } else { row.finished }).min();
+        if let Some(since) = since {
+            insert.execute(params![note as i64, since.0, seq.0 as i64])?;
+        }
+    }
+    Ok(())
+}
+
+fn used_bytes(tx: &Tx<'_>) -> Result<u64, StoreError> {
     let pragma = |name: &str| -> Result<i64, StoreError> {
         tx.db.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).map_err(|e| tx.error(e))
     };
     let used = (pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?;
-    Ok(used as u64 > r.max_bytes)
+    Ok(u64::try_from(used).unwrap_or(0))
 }
 
-/// Removes an event with its deliveries if all of them may go; `None` if not.
-fn event(tx: &mut Tx<'_>, r: &Retention, seq: EventSeq, received: i64, over: bool) -> Result<Option<u64>, StoreError> {
-    let range = seq.deliveries();
-    let rows: Vec<(i64, u32, u32, i64, i64, i64)> = tx
-        .db
-        .prepare_cached(
-            "SELECT id, endpoint, webhook, state, coalesce(finished, 0), coalesce(flags, 0) FROM delivery
-             WHERE id BETWEEN ?1 AND ?2",
-        )
-        .and_then(|mut s| {
-            s.query_map(params![range.start(), range.end()], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
-            })?
-            .collect()
-        })
-        .map_err(|e| tx.error(e))?;
-    let planned: i64 = tx
-        .db
-        .prepare_cached("SELECT length(plan) FROM event WHERE seq = ?1")
-        .and_then(|mut s| s.query_row([seq.0 as i64], |row| row.get(0)))
-        .map_err(|e| tx.error(e))?;
-    if rows.is_empty() && (planned > 0 || received >= r.unmatched_before.0) {
-        // Without rows but with a plan its deliveries are still young.
-        return Ok(None);
-    }
-    let may_go = |(_, _, _, state, finished, _): &(i64, u32, u32, i64, i64, i64)| match *state {
-        0 | 1 => false,
-        3 => *finished < r.failed_before.0,
-        _ => over || *finished < r.delivered_before.0,
-    };
-    if !rows.iter().all(may_go) || folded_elsewhere(tx, seq)? {
-        return Ok(None);
-    }
-    for (id, endpoint, webhook, state, _, flags) in &rows {
-        let (endpoint, webhook) = (EndpointId(*endpoint), WebhookId(*webhook));
-        match DeliveryState::from_code(*state) {
-            Some(state) if flags & super::ops::TEST != 0 => tx.count_test(endpoint, webhook, state, -1),
-            _ => tx.uncount(endpoint, webhook, *state),
-        }
-        tx.db.execute("DELETE FROM attempt WHERE delivery = ?1", [id]).map_err(|e| tx.error(e))?;
-    }
-    let remove = |sql: &str, a: i64, b: i64| tx.db.prepare_cached(sql).and_then(|mut s| s.execute(params![a, b]));
-    remove("DELETE FROM delivery WHERE id BETWEEN ?1 AND ?2", *range.start(), *range.end()).map_err(|e| tx.error(e))?;
-    let key: Option<i64> = tx
-        .db
-        .query_row("SELECT object_key FROM event WHERE seq = ?1", [seq.0 as i64], |row| row.get(0))
-        .map_err(|e| tx.error(e))?;
-    if let Some(key) = key {
-        remove("DELETE FROM object_event WHERE object_key = ?1 AND seq = ?2", key, seq.0 as i64)
-            .map_err(|e| tx.error(e))?;
-    }
-    tx.db.execute("DELETE FROM event WHERE seq = ?1", [seq.0 as i64]).map_err(|e| tx.error(e))?;
-    tx.apply_event_count(-1);
-    Ok(Some(rows.len() as u64))
-}
-
-/// A waiting delivery takes its `prechange` from this event.
-fn folded_elsewhere(tx: &Tx<'_>, seq: EventSeq) -> Result<bool, StoreError> {
-    let range = seq.deliveries();
+/// Lines of the audit log beyond its bound, and idempotency keys that memory has forgotten.
+fn beside(tx: &mut Tx<'_>, retention: &Retention) -> rusqlite::Result<()> {
+    tx.db.execute("DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?1", [AUDIT_MAX])?;
+    let now = tx.now;
+    let oldest = tx.intake().oldest_key(now);
     tx.db
-        .prepare_cached(
-            "SELECT 1 FROM delivery a JOIN delivery b ON b.id = a.successor
-             WHERE a.id BETWEEN ?1 AND ?2 AND a.successor IS NOT NULL AND b.state < 2 LIMIT 1",
-        )
-        .and_then(|mut s| s.exists(params![range.start(), range.end()]))
-        .map_err(|e| tx.error(e))
+        .prepare_cached("DELETE FROM idempotency WHERE seq IN (SELECT seq FROM idempotency WHERE seq < ?1 LIMIT ?2)")?
+        .execute(params![oldest.0 as i64, retention.batch as i64])
+        .map(drop)
 }

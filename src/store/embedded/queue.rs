@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use rusqlite::{OptionalExtension, params};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::TrySendError;
 use tokio::sync::oneshot;
 
 use super::EmbeddedStore;
@@ -15,7 +16,7 @@ use super::cancel::{Canceled, cancel, end_canceled};
 use super::ledger::{Entry, Finished, Ledger};
 use super::load::read_events;
 use super::ops::{Ended, Op};
-use super::shared::Shared;
+use super::shared::{Shared, WriterEnd};
 use super::tx::Tx;
 use super::writer::Command;
 use super::{beside, bulk, definitions, retry};
@@ -39,12 +40,22 @@ impl Queue for EmbeddedStore {
             Err(error) => return future::ready(Err(error.into())).boxed(),
         };
         let (reply, answer) = oneshot::channel();
-        if self.shared.commands.try_send(Command::Accept(prepared, reply)).is_err() {
+        if let Err(TrySendError::Full(_)) = self.shared.commands.try_send(Command::Accept(prepared, reply)) {
             let reason = "too many batches are waiting for the disk".to_owned();
             return future::ready(Err(AcceptError::Busy { reason, retry_after: Duration::from_secs(1) })).boxed();
         }
-        let gone = || Err(AcceptError::Store(StoreError::Unavailable("the store was closed".to_owned())));
-        async move { answer.await.unwrap_or_else(|_| gone()) }.boxed()
+        let ended = self.shared.writer_ended();
+        async move {
+            match answer.await {
+                Ok(answer) => answer,
+                // A batch is left unanswered only by a writer that ends.
+                Err(_) => Err(AcceptError::Store(StoreError::Unavailable(match ended.await {
+                    WriterEnd::Closed => "the store was closed".to_owned(),
+                    WriterEnd::Broken(reason) => reason,
+                }))),
+            }
+        }
+        .boxed()
     }
 
     fn on_work(&self, told: OnWork) {

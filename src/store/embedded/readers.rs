@@ -1,6 +1,7 @@
 //! A few threads that read what is committed, so that nothing else waits for the disk.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -118,9 +119,12 @@ fn serve(queue: &Queue, folder: &Path) {
                 }
             }
         }
-        if let Some(db) = &mut db {
-            bound(db);
-            read(Ok(db));
+        let Some(reading) = &mut db else { continue };
+        bound(reading);
+        let done = catch_unwind(AssertUnwindSafe(|| read(Ok(reading))));
+        if done.is_err() {
+            // Its caller is told by the dropped reply; the thread goes on with a fresh connection.
+            db = None;
         }
     }
 }

@@ -175,19 +175,13 @@ impl Archive for EmbeddedStore {
     fn prune(&self, retention: Retention) -> Answer<Pruned> {
         let shared = self.shared.clone();
         let change = move |tx: &mut Tx<'_>| {
-            let (pruned, gone) = super::prune::run(tx, &retention)?;
-            if !gone.is_empty() {
+            let removed = super::prune::run(tx, &retention)?;
+            if removed.endpoints_gone() {
                 super::definitions::keep_revision_number(tx)?;
             }
-            Ok((pruned, gone))
+            Ok(removed)
         };
-        let applied = move |(pruned, gone)| {
-            for endpoint in gone {
-                shared.forget_endpoint(endpoint);
-            }
-            pruned
-        };
-        self.shared.write(change, applied).boxed()
+        self.shared.write(change, move |removed| removed.applied(&shared)).boxed()
     }
 
     fn backup(&self, to: std::path::PathBuf) -> Answer<()> {

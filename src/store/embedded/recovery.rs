@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use foldhash::HashSet;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -16,22 +17,56 @@ use super::ops::meta;
 use super::plan;
 use super::schema::{self, FILE};
 use super::shared::Shared;
+use crate::clock;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::event::EventType;
 use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, WebhookId};
 use crate::domain::time::Timestamp;
 use crate::store::{Planned, StoreError};
 
-/// Looks for damage in the file's structure.
+/// How long a start looks for damage. A file too large for it is looked at in part; what is damaged beyond is found when
+/// it is read.
+const VERIFY_MAX: Duration = Duration::from_secs(3);
+/// SQLite instructions between two looks at the time.
+const VERIFY_STEP: i32 = 10_000;
+
+/// Looks for damage in the file's structure, for a few seconds at most.
 ///
 /// # Errors
 /// `Corrupt`, with what was found first.
-pub fn verify(db: &Connection, folder: &Path) -> Result<(), StoreError> {
+pub fn verify(db: &mut Connection, folder: &Path) -> Result<(), StoreError> {
+    let checked = verify_within(db, folder, VERIFY_MAX)?;
+    if checked == Checked::InPart {
+        tracing::warn!(
+            seconds = VERIFY_MAX.as_secs(),
+            "the store is too large to be checked whole at a start, no damage was found in what was checked"
+        );
+    }
+    Ok(())
+}
+
+/// How much of the file was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Checked {
+    Whole,
+    InPart,
+}
+
+pub(super) fn verify_within(db: &mut Connection, folder: &Path, time: Duration) -> Result<Checked, StoreError> {
     let path = folder.join(FILE);
-    let found: String =
-        db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(|e| schema::classify(&path, e))?;
+    let until = clock::now() + time;
+    let ours = |e| schema::classify(&path, e);
+    db.progress_handler(VERIFY_STEP, Some(move || clock::now() >= until)).map_err(ours)?;
+    let found = db.query_row("PRAGMA quick_check(1)", [], |r| r.get::<_, String>(0));
+    db.progress_handler(0, None::<fn() -> bool>).map_err(ours)?;
+    let found = match found {
+        Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) => {
+            return Ok(Checked::InPart);
+        }
+        found => found.map_err(ours)?,
+    };
     if found == "ok" {
-        return Ok(());
+        return Ok(Checked::Whole);
     }
     Err(StoreError::Corrupt(format!(
         "{}: {found}; the file is left as it is, `netbox-webhookd recover DIR` writes what is readable to a new folder",
@@ -118,11 +153,13 @@ fn open_rows(db: &Connection, shared: &Shared) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Deliveries of the last events may have no row: each place of the plan without one is pending.
+/// Deliveries of the last events may have no row: each place of the plan without one is pending. (Where rows were pruned,
+/// all had one; it matters when `spilled_upto` was lost with a damaged file.)
 fn young_events(db: &Connection, shared: &Arc<Shared>, intake: &mut Intake, now: Timestamp) -> rusqlite::Result<()> {
     let spilled = meta(db, "spilled_upto")?.unwrap_or(0);
-    let mut events =
-        db.prepare("SELECT seq, received, type, object_key, plan FROM event WHERE seq > ?1 ORDER BY seq")?;
+    let mut events = db.prepare(
+        "SELECT seq, received, type, object_key, plan FROM event WHERE seq > ?1 AND places = 0 ORDER BY seq",
+    )?;
     let mut rows = db.prepare("SELECT id FROM delivery WHERE id BETWEEN ?1 AND ?2")?;
     let mut found = events.query([spilled])?;
     while let Some(r) = found.next()? {
@@ -201,6 +238,7 @@ const TABLES: &[&str] = &[
     "idempotency",
     "counter",
     "bulk",
+    "prune_later",
     "meta",
 ];
 
@@ -243,8 +281,11 @@ fn salvage(
 ) -> Result<(), StoreError> {
     // Forwards until the damage, then backwards from the end: what lies beyond it is often readable.
     for direction in ["ASC", "DESC"] {
-        let rowid =
-            if matches!(table, "attempt" | "object_event" | "counter" | "meta" | "revision") { "1" } else { "rowid" };
+        let rowid = if matches!(table, "attempt" | "object_event" | "counter" | "meta" | "revision" | "prune_later") {
+            "1"
+        } else {
+            "rowid"
+        };
         let read = source.prepare(&format!("SELECT * FROM {table} ORDER BY {rowid} {direction}"));
         let mut read = match read {
             Ok(read) => read,

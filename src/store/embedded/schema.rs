@@ -22,7 +22,8 @@ const WAL_LIMIT_BYTES: i64 = 64 << 20;
 pub const SCHEMA: &str = "
 CREATE TABLE event(
   seq INTEGER PRIMARY KEY, received INTEGER NOT NULL, type INTEGER NOT NULL, label TEXT NOT NULL, class TEXT NOT NULL,
-  object_key INTEGER, object_id TEXT, request_id TEXT, flags INTEGER NOT NULL, plan BLOB NOT NULL, body BLOB);
+  object_key INTEGER, object_id TEXT, request_id TEXT, places INTEGER NOT NULL, plan BLOB NOT NULL, body BLOB);
+CREATE INDEX event_unmatched ON event(received) WHERE body IS NULL;
 CREATE TABLE delivery(
   id INTEGER PRIMARY KEY, endpoint INTEGER NOT NULL, webhook INTEGER NOT NULL, state INTEGER NOT NULL,
   attempts INTEGER NOT NULL, finished INTEGER, code INTEGER, error INTEGER, latency INTEGER, revision INTEGER,
@@ -33,6 +34,9 @@ CREATE INDEX delivery_key ON delivery(endpoint, key, position) WHERE state < 2;
 CREATE INDEX delivery_failed ON delivery(webhook, id) WHERE state IN (3, 5);
 CREATE INDEX delivery_unfinished ON delivery(id, state, webhook) WHERE state < 2;
 CREATE INDEX delivery_stopped ON delivery(id, state) WHERE state IN (3, 5);
+CREATE INDEX delivery_folded ON delivery(folded_from) WHERE folded_from IS NOT NULL;
+CREATE TABLE prune_later(kind INTEGER NOT NULL, since INTEGER NOT NULL, seq INTEGER NOT NULL,
+  PRIMARY KEY(kind, since, seq)) WITHOUT ROWID;
 CREATE TABLE canceling(id INTEGER PRIMARY KEY);
 CREATE TABLE attempt(
   delivery INTEGER NOT NULL, number INTEGER NOT NULL, started INTEGER NOT NULL, revision INTEGER NOT NULL,
@@ -142,11 +146,14 @@ pub fn open_reader(folder: &Path) -> Result<Connection, StoreError> {
 pub fn classify(path: &Path, error: rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
     let text = format!("{}: {error}", path.display());
+    let extended = error.sqlite_error().map(|e| e.extended_code);
     match error.sqlite_error_code() {
         Some(DatabaseCorrupt | NotADatabase) => StoreError::Corrupt(format!(
             "{text}; the file is left as it is, `netbox-webhookd recover DIR` writes what is readable to a new folder"
         )),
         Some(DiskFull) => StoreError::Full(text),
+        // The index of the log could not grow.
+        _ if extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => StoreError::Full(text),
         _ => StoreError::Unavailable(text),
     }
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use foldhash::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::body::{Budget, Recent};
 use super::ledger::{Ledger, RESIDENT_MAX};
@@ -29,6 +29,14 @@ use crate::telemetry::metrics;
 
 /// Outcomes that may wait for the disk before nothing more is started.
 pub const OPS_MAX: usize = 65_536;
+
+/// How the writer ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriterEnd {
+    Closed,
+    /// By a fault of ours: memory and disk may disagree, so nothing goes on.
+    Broken(String),
+}
 
 type Counters = HashMap<EndpointId, HashMap<(WebhookId, DeliveryState), u64>>;
 
@@ -57,6 +65,7 @@ pub struct Shared {
     /// Told what happens to deliveries and endpoints.
     pub changes: Changes,
     health: RwLock<Health>,
+    ended: watch::Sender<Option<WriterEnd>>,
     pub on_work: OnceLock<OnWork>,
 }
 
@@ -81,6 +90,7 @@ impl Shared {
             tests: Mutex::default(),
             changes: Changes::default(),
             health: RwLock::new(Health::Ok),
+            ended: watch::Sender::new(None),
             on_work: OnceLock::new(),
         }
     }
@@ -188,6 +198,20 @@ impl Shared {
 
     pub fn set_health(&self, health: Health) {
         *self.health.write() = health;
+    }
+
+    /// The writer has ended: nothing can be written any more.
+    pub fn set_ended(&self, ended: WriterEnd) {
+        if let WriterEnd::Broken(reason) = &ended {
+            self.set_health(Health::Failed(reason.clone()));
+        }
+        self.ended.send_replace(Some(ended));
+    }
+
+    /// Waits until the writer ends.
+    pub fn writer_ended(&self) -> impl Future<Output = WriterEnd> + Send + 'static {
+        let mut ended = self.ended.subscribe();
+        async move { ended.wait_for(Option::is_some).await.ok().and_then(|e| e.clone()).unwrap_or(WriterEnd::Closed) }
     }
 
     pub fn revision(&self) -> u64 {
@@ -338,17 +362,34 @@ fn sum(counters: &Counters, mut pick: impl FnMut(EndpointId, WebhookId, Delivery
 }
 
 /// What a refused change wrote is undone, alone; operations, which are applied in memory already, stay.
+///
+/// When the disk is full SQLite may have undone the whole transaction, and would commit each further statement by itself:
+/// then, as when undoing fails, the transaction is lost.
 fn savepoint<T>(tx: &mut Tx<'_>, change: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-    tx.db.execute_batch("SAVEPOINT change").map_err(|e| tx.error(e))?;
     let mark = tx.mark();
     let (defined, told) = (tx.defined.clone(), tx.changes.len());
-    let result = change(tx);
+    let result = tx.db.execute_batch("SAVEPOINT change").map_err(|e| tx.error(e)).and_then(|()| change(tx));
     if result.is_err() {
         tx.defined = defined;
         tx.changes.truncate(told);
-        tx.db.execute_batch("ROLLBACK TO change").map_err(|e| tx.error(e))?;
-        tx.replay(mark).map_err(|e| tx.error(e))?;
     }
-    tx.db.execute_batch("RELEASE change").map_err(|e| tx.error(e))?;
+    let settled = match &result {
+        _ if tx.db.is_autocommit() => Err(given_up()),
+        Ok(_) => tx.db.execute_batch("RELEASE change"),
+        Err(_) => tx
+            .db
+            .execute_batch("ROLLBACK TO change")
+            .and_then(|()| tx.replay(mark))
+            .and_then(|()| tx.db.execute_batch("RELEASE change")),
+    };
+    if let Err(error) = settled {
+        // What went wrong first says more than that it could not be undone.
+        tx.lost = Some(result.as_ref().err().cloned().unwrap_or_else(|| tx.error(error)));
+    }
     result
+}
+
+fn given_up() -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
+    rusqlite::Error::SqliteFailure(code, Some("the transaction was given up".to_owned()))
 }

@@ -10,6 +10,8 @@ use proptest::prelude::*;
 use super::EmbeddedStore;
 use crate::store::{Store, StoreConfig, StoreError, conformance};
 
+mod faults;
+
 fn config(folder: &Path) -> StoreConfig {
     StoreConfig {
         path: folder.to_path_buf(),
@@ -76,7 +78,32 @@ fn forgets_what_a_deleted_webhook_was_to_get() {
 
 #[test]
 fn prunes_only_what_is_over_its_time() {
-    reopening(|open| block_on(conformance::prunes(open())));
+    reopening(|open| block_on(conformance::pruning::over_its_time(open())));
+}
+
+#[test]
+fn prunes_no_event_whose_young_deliveries_have_no_row_yet() {
+    reopening(|open| block_on(conformance::pruning::spares_the_young(open)));
+}
+
+#[test]
+fn prunes_down_to_the_bound_and_not_for_the_sake_of_failed_deliveries() {
+    reopening(|open| block_on(conformance::pruning::down_to_the_bound(open())));
+}
+
+#[test]
+fn prunes_delivered_siblings_of_a_failed_delivery_alone() {
+    reopening(|open| block_on(conformance::pruning::siblings_of_failed(open())));
+}
+
+#[test]
+fn prunes_no_event_that_a_folded_delivery_refers_to() {
+    reopening(|open| block_on(conformance::pruning::spares_the_folded(open())));
+}
+
+#[test]
+fn prunes_unmatched_events_by_their_own_time_and_later_failures_in_theirs() {
+    reopening(|open| block_on(conformance::pruning::each_kind_in_its_time(open())));
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub struct Tx<'a> {
     pub(super) intake: &'a mut Intake,
     /// Told after the commit.
     pub(super) changes: Vec<StateChange>,
+    /// The database has undone the transaction: nothing may be added to it.
+    pub(super) lost: Option<StoreError>,
 }
 
 impl<'a> Tx<'a> {
@@ -50,6 +52,7 @@ impl<'a> Tx<'a> {
             live: HashMap::default(),
             intake,
             changes: Vec::new(),
+            lost: None,
         }
     }
 
@@ -141,28 +144,15 @@ impl<'a> Tx<'a> {
     }
 
     /// Counts an event stored beside intake.
-    pub fn apply_event_count(&mut self, change: i64) {
-        *self.deltas.entry(counts::EVENTS).or_default() += change;
-        let events = &self.shared.events;
-        if change >= 0 {
-            events.fetch_add(change as u64, std::sync::atomic::Ordering::Relaxed);
-        } else {
-            events.fetch_sub(change.unsigned_abs(), std::sync::atomic::Ordering::Relaxed);
-        }
+    pub fn count_event(&mut self) {
+        *self.deltas.entry(counts::EVENTS).or_default() += 1;
+        self.shared.events.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
 
-    /// A test was kept, or is gone: they have counters of their own.
-    pub fn count_test(&mut self, endpoint: EndpointId, webhook: WebhookId, state: DeliveryState, change: i64) {
-        *self.deltas.entry((endpoint, webhook, counts::TESTS + state.code())).or_default() += change;
-        self.shared.count_test(endpoint, webhook, state, change);
-    }
-
-    /// A row in a counted state is gone.
-    pub fn uncount(&mut self, endpoint: EndpointId, webhook: WebhookId, state: i64) {
-        *self.deltas.entry((endpoint, webhook, state)).or_default() -= 1;
-        if let Some(state) = DeliveryState::from_code(state) {
-            self.shared.count(endpoint, webhook, state, -1);
-        }
+    /// A test was kept: they have counters of their own.
+    pub fn count_test(&mut self, endpoint: EndpointId, webhook: WebhookId, state: DeliveryState) {
+        *self.deltas.entry((endpoint, webhook, counts::TESTS + state.code())).or_default() += 1;
+        self.shared.count_test(endpoint, webhook, state, 1);
     }
 
     pub fn error(&self, error: rusqlite::Error) -> StoreError {

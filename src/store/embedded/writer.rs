@@ -1,5 +1,6 @@
 //! The writer: one thread, one connection, one transaction for all that arrived while the last one committed.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::counts;
 use super::load;
 use super::ops::Op;
 use super::schema;
-use super::shared::Shared;
+use super::shared::{Shared, WriterEnd};
 use super::tx::Tx;
 use crate::clock;
 use crate::domain::endpoint::LiveState;
@@ -97,7 +98,20 @@ impl Writer {
     }
 
     /// Runs until closed; what was applied by then is on disk.
+    ///
+    /// A panic ends it for good: memory may be ahead of the disk, and only opening the store anew makes them agree.
     pub fn run(mut self) {
+        let worked = catch_unwind(AssertUnwindSafe(|| self.work()));
+        let ended = match worked {
+            Ok(()) => WriterEnd::Closed,
+            Err(panic) => {
+                WriterEnd::Broken(format!("the thread that writes the store broke off: {}", message(&*panic)))
+            }
+        };
+        self.shared.set_ended(ended);
+    }
+
+    fn work(&mut self) {
         while !self.closing {
             let batch = self.collect();
             self.transact(batch);
@@ -160,12 +174,12 @@ impl Writer {
         let mut after: Vec<After> = Vec::new();
         let mut accepted = Vec::new();
         let fold = now >= self.next_fold;
-        let mut result = begin(&mut tx, sweep, fold);
+        let mut result = begin(&mut tx, sweep, fold).map_err(|e| tx.error(e));
         for command in batch {
             run(command, &mut tx, &mut result, &mut after, &mut accepted);
         }
         let begun = clock::now();
-        let result = result.and_then(|()| commit(&tx)).map_err(|e| tx.error(e));
+        let result = result.and_then(|()| commit(&tx).map_err(|e| tx.error(e)));
         metrics().commit_seconds.observe(clock::now().since(begun).as_secs_f64());
         let Tx { ops, live, defined, changes, .. } = tx;
         if let Err(error) = &result {
@@ -238,9 +252,12 @@ impl Writer {
             StoreError::Full(text) => {
                 let released = self.ballast.release();
                 self.db = Some(db);
-                let state = if released { Health::Full } else { Health::Failed };
-                tracing::error!(%error, ballast_released = released, "the disk is full, events are refused");
-                self.shared.set_health(state(text.clone()));
+                let health = if released { Health::Full(text.clone()) } else { Health::Failed(text.clone()) };
+                // Said once; it is tried again many times a second.
+                if std::mem::discriminant(&health) != std::mem::discriminant(&self.shared.health()) {
+                    tracing::error!(%error, ballast_released = released, "the disk is full, events are refused");
+                }
+                self.shared.set_health(health);
             }
             _ => {
                 // A failed fsync may have dropped pages: only a fresh look at the file tells what it holds.
@@ -257,11 +274,11 @@ impl Writer {
         }
         self.next_reopen = now + REOPEN_EVERY;
         let opened = schema::open_writer(&self.shared.folder)
-            .and_then(|db| super::recovery::verify(&db, &self.shared.folder).map(|()| db));
+            .and_then(|mut db| super::recovery::verify(&mut db, &self.shared.folder).map(|()| db));
         match opened {
             Ok(db) => {
                 tracing::info!("the store is open again");
-                self.shared.set_health(Health::Ok);
+                self.shared.set_health(self.ballast.health());
                 self.db = Some(db);
                 true
             }
@@ -288,6 +305,11 @@ impl Writer {
             }
         }
     }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a fault without a message")
 }
 
 type Waiting = Vec<(Prepared, Reply<Result<Vec<Accepted>, AcceptError>>)>;
@@ -318,7 +340,7 @@ fn begin(tx: &mut Tx<'_>, sweep: bool, fold: bool) -> rusqlite::Result<()> {
 fn run(
     command: Command,
     tx: &mut Tx<'_>,
-    result: &mut rusqlite::Result<()>,
+    result: &mut Result<(), StoreError>,
     after: &mut Vec<After>,
     accepted: &mut Waiting,
 ) {
@@ -327,7 +349,7 @@ fn run(
             if result.is_ok() {
                 let revision = tx.revision();
                 match tx.intake.check(tx.shared, revision, &mut prepared) {
-                    Ok(()) => *result = tx.intake.insert(tx.db, &mut prepared, &mut tx.deltas),
+                    Ok(()) => *result = tx.intake.insert(tx.db, &mut prepared, &mut tx.deltas).map_err(|e| tx.error(e)),
                     Err(refusal) => return drop(reply.send(Err(refusal))),
                 }
             }
@@ -335,13 +357,14 @@ fn run(
         }
         Command::Load { endpoint, now, limit, reply } => {
             if result.is_ok() {
-                *result = load::run(tx, endpoint, now, limit);
+                *result = load::run(tx, endpoint, now, limit).map_err(|e| tx.error(e));
             }
             let _ = reply.send(());
         }
         Command::Job(job) => {
             if result.is_ok() {
                 after.push(job(tx));
+                *result = tx.lost.take().map_or(Ok(()), Err);
             }
         }
         Command::Nudge | Command::Close => {}

@@ -26,6 +26,7 @@ use crate::web::query::{Links, ListBody, Query};
 
 /// When to ask again while `webhooks.enabled` is false.
 const DISABLED_RETRY: Duration = Duration::from_secs(60);
+const GIVEN_UP_RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
 struct AcceptedBody {
@@ -74,7 +75,8 @@ async fn take_in(
         let error = ApiError::unavailable("webhooks are disabled (webhooks.enabled)", DISABLED_RETRY);
         return Err((Refusal::Disabled, error));
     }
-    let read = body::read(req.headers(), payload.into_inner(), config.server.max_body);
+    let mut room = state.room();
+    let read = body::read(req.headers(), payload.into_inner(), config.server.max_body, &mut room);
     let body = read.await.map_err(of_request)?;
     let read_at = clock::now();
     let request = intake::Request {
@@ -83,17 +85,29 @@ async fn take_in(
         idempotency_key: text(req, &HeaderName::from_static("idempotency-key")).map_err(of_request)?,
         token: &auth.token.id_text,
     };
-    let models = state.models();
-    let taken = intake::accept(&state.dispatcher, &models, config.server.max_batch, request);
-    let accepted = taken.await.map_err(|refused| (refusal(&refused), ApiError::from(refused)))?;
+    let of_refusal = |refused| (refusal(&refused), ApiError::from(refused));
+    let accepting = intake::accept(&state.dispatcher, &state.models(), config.server.max_batch, request);
+    let accepting = accepting.map_err(of_refusal)?;
+    // Goes on when the sender hangs up: what is on its way to the disk counts until it is there.
+    let accepted = actix_web::rt::spawn(async move {
+        let accepted = accepting.await;
+        drop(room);
+        accepted
+    });
+    let given_up = |_| (Refusal::Busy, ApiError::unavailable("the request was given up", GIVEN_UP_RETRY));
+    let accepted = accepted.await.map_err(given_up)?.map_err(of_refusal)?;
     metrics().accept_seconds.observe(clock::now().since(read_at).as_secs_f64());
     Ok(accepted)
 }
 
 /// A request that could not be read.
 fn of_request(error: ApiError) -> (Refusal, ApiError) {
-    let too_large = error.status_code() == StatusCode::PAYLOAD_TOO_LARGE;
-    (if too_large { Refusal::TooLarge } else { Refusal::Invalid }, error)
+    let refusal = match error.status_code() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge,
+        StatusCode::SERVICE_UNAVAILABLE => Refusal::Busy,
+        _ => Refusal::Invalid,
+    };
+    (refusal, error)
 }
 
 fn refusal(refused: &Refused) -> Refusal {
