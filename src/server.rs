@@ -45,12 +45,14 @@ pub struct Running {
 }
 
 impl Running {
-    /// Drains and stops: intake first, then requests in flight, then the store.
+    /// Drains and stops: nothing more is started, then those who ask and the requests in flight end, all within one
+    /// `server.shutdown_timeout`, then the store.
     pub async fn stop(self) {
         let timeout = self.config.borrow().server.shutdown_timeout;
         self.state.close_streams();
-        self.http.stop(true).await;
-        self.dispatcher.drain(timeout).await;
+        // The drain is polled first.
+        futures_util::future::join(self.dispatcher.drain(timeout), self.http.stop(true)).await;
+        self.dispatcher.stop();
         let embedded = self.embedded.clone();
         // Joining the writer blocks; what it has left takes milliseconds.
         let _ = actix_rt::task::spawn_blocking(move || embedded.close()).await;
@@ -78,6 +80,9 @@ impl Running {
         let changes = definitions::changes(&self.store.definitions(), definitions)?;
         admin_token::provide(&self.store, &reloaded.config).await?;
         changes.write(&self.store).await?;
+        if let Err(error) = self.store.set_service(reloaded.config.webhooks.enabled).await {
+            tracing::error!(%error, "that the service was switched on or off could not be stored, ages may be off");
+        }
         let _ = crate::telemetry::set_level(&reloaded.config.log.level);
         if !later.is_empty() {
             tracing::warn!(keys = later.join(", "), "some changes take effect at the next start");
@@ -104,6 +109,7 @@ pub async fn start(loaded: Loaded) -> anyhow::Result<Running> {
     let store: Arc<dyn Store> = embedded.clone();
     let admin_token = admin_token::provide(&store, &config).await?;
     definitions::changes(&store.definitions(), catalog::from_file(&loaded)?)?.write(&store).await?;
+    store.set_service(config.webhooks.enabled).await?;
     let (sender, watched) = watch::channel(config.clone());
     let threads = match config.delivery.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX),

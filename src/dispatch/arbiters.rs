@@ -155,4 +155,6 @@ impl Arbiters {
 pub struct Home {
     pub common: Arc<Common>,
     pub router: Addr<Router>,
+    /// It ran in this process before and retired in good order: nothing of its limits was spent then.
+    pub retired: bool,
 }

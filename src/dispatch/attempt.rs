@@ -42,6 +42,7 @@ async fn send(
     policy: &Policy,
     started: Timestamp,
 ) -> Attempt {
+    crate::crash::fault("attempt");
     let version = thread.netbox_version();
     let rendered = match thread.headers(&webhook) {
         Err(error) => Err(error),

@@ -5,26 +5,27 @@
 
 mod gate;
 mod outcome;
+mod places;
+mod start;
 mod state;
 mod watch;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::task::AbortHandle;
 
 use super::arbiters::{Home, ThreadState};
-use super::attempt;
+use super::limits::Standing;
 use super::messages::Idle;
 use super::pace::Pace;
-use super::queue::{Asked, Effect, EndpointQueue, Finished, Gate, Input};
+use super::queue::{Effect, EndpointQueue, Gate, Input};
 use super::stats::Stats;
 use super::{Inspection, Waiting};
 use crate::clock;
@@ -35,19 +36,21 @@ use crate::domain::endpoint::LiveState;
 use crate::domain::ids::{DeliveryId, EndpointId};
 use crate::domain::policy::{Ordering, Policy};
 use crate::domain::time::Timestamp;
-use crate::store::{Granted, OrderingPolicy, Ready, Recorded, Start, StoreError, StoredEndpoint};
-use crate::telemetry::{Throttle, metrics};
+use crate::store::{OrderingPolicy, Recorded, StoredEndpoint};
+use crate::telemetry::Throttle;
 
 /// An endpoint without work keeps its actor this long.
 const IDLE_BEFORE_RETIRING: Duration = Duration::from_secs(10);
 
-pub use state::activity;
-use state::ailing;
+use self::places::Seat;
+pub use self::state::activity;
+use self::state::ailing;
 
 pub struct Core {
     pub id: EndpointId,
     home: Home,
     thread: Rc<ThreadState>,
+    seat: Rc<Seat>,
     state: RefCell<State>,
     /// How the actor learns that this is broken.
     crashed: Box<dyn Fn()>,
@@ -73,20 +76,21 @@ struct State {
     throttled: Option<(Throttle, Timestamp)>,
     /// What those who look on know of it.
     told: Option<EndpointActivity>,
-    /// The last outcome was that nobody is there.
+    /// Requests being made, oldest first, and since when.
+    open: VecDeque<(DeliveryId, Timestamp)>,
+    /// The last outcome was that nobody answers.
     trouble: bool,
+    /// Somebody has answered.
+    answered: bool,
+    /// As the shared limits know it.
+    standing: Standing,
+    /// It waits for a place of a shared limit.
+    in_line: bool,
     probing: Option<DeliveryId>,
     wakes_seen: u64,
     epoch: u64,
     draining: Option<Vec<tokio::sync::oneshot::Sender<()>>>,
     over: bool,
-}
-
-/// Places taken from the shared limits for the next start.
-#[derive(Clone, Copy, Default)]
-struct Places {
-    n: usize,
-    trouble: bool,
 }
 
 impl Core {
@@ -99,9 +103,17 @@ impl Core {
         let policy = Rc::new(resolved.policy.clone());
         let mut live = stored.live.clone();
         live.breaker = live.breaker.restored(now);
+        // After a retirement nothing is spent; what a process or an actor before it spent nobody knows.
+        let pace = match home.retired {
+            true => Pace::full(policy.rate_limit, policy.burst),
+            false => Pace::empty(policy.rate_limit, policy.burst, now),
+        };
+        let origin = stored.endpoint.origin.clone();
+        let seat = Rc::new(Seat { endpoint: id, origin, thread: thread.clone(), router: home.router.clone() });
+        seat.join(&policy, now);
         let state = State {
             queue: EndpointQueue::new(policy.concurrency as usize),
-            pace: Pace::empty(policy.rate_limit, policy.burst, now),
+            pace,
             live_written: live.clone(),
             enabled: config.webhooks.enabled,
             stats: Stats::default(),
@@ -112,7 +124,11 @@ impl Core {
             blocked_by: None,
             throttled: None,
             told: ailing(&live, now),
-            trouble: false,
+            open: VecDeque::new(),
+            trouble: live.consecutive_failures > 0,
+            answered: false,
+            standing: Standing::Unproven,
+            in_line: false,
             probing: None,
             wakes_seen: 0,
             epoch: u64::MAX,
@@ -123,26 +139,19 @@ impl Core {
             resolved,
             policy,
         };
-        let core = Rc::new(Self { id, home, thread, state: RefCell::new(state), crashed });
-        {
-            let state = core.state.borrow();
-            let origin = &state.stored.endpoint.origin;
-            core.thread.origins.borrow_mut().set(origin, &state.policy, true, now);
-        }
-        core
+        Rc::new(Self { id, home, thread, seat, state: RefCell::new(state), crashed })
     }
 
     /// The store may have new heads, or a person gave an order.
     pub fn woken(self: &Rc<Self>, wakes: u64) {
-        let now = clock::now();
-        self.refresh(now);
-        {
+        self.run(|| {
+            let now = clock::now();
+            self.refresh(now);
             let mut state = self.state.borrow_mut();
             state.wakes_seen = wakes;
             state.idle_since = None;
             state.queue.handle(Input::Wake, now);
-        }
-        self.turn();
+        });
     }
 
     /// Takes over control, policy and live state where they changed behind its back.
@@ -181,27 +190,35 @@ impl Core {
             .set_ordering(self.id, OrderingPolicy { ordering: policy.ordering, coalesce: policy.coalesce });
         state.queue.set_limits(policy.concurrency as usize, policy.ordering == Ordering::Endpoint);
         state.pace.set(policy.rate_limit, policy.burst, now);
-        self.thread.origins.borrow_mut().set(&state.stored.endpoint.origin, policy, false, now);
+        self.seat.set_policy(policy, now);
         state.queue.handle(Input::Recall, now);
     }
 
-    /// Carries out what the queue decides until it has nothing more to do now.
-    fn turn(self: &Rc<Self>) {
+    /// Does `work` and what follows from it. A fault of ours therein ends this core; its attempts go on, and tell the
+    /// store themselves how they ended.
+    fn run(self: &Rc<Self>, work: impl FnOnce()) {
         let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            // Bounded, so that one endpoint cannot keep its thread for itself.
-            for _ in 0..1_000 {
-                if !self.step() {
-                    return;
-                }
-            }
-            self.wake_at(clock::now());
-        }))
-        .and_then(|()| std::panic::catch_unwind(AssertUnwindSafe(|| self.watch())));
+            work();
+            self.turn();
+            self.watch();
+        }));
         if done.is_err() {
             tracing::error!(endpoint.id = %self.id, "a fault of ours broke an endpoint, it is started anew");
             self.end();
             (self.crashed)();
         }
+    }
+
+    /// Carries out what the queue decides until it has nothing more to do now.
+    fn turn(self: &Rc<Self>) {
+        // Bounded, so that one endpoint cannot keep its thread for itself.
+        for _ in 0..1_000 {
+            if !self.step() {
+                return;
+            }
+        }
+        let mut state = self.state.borrow_mut();
+        self.arm(&mut state, Some(clock::now()));
     }
 
     /// One effect; `false` ends the turn.
@@ -212,10 +229,12 @@ impl Core {
         if state.over {
             return false;
         }
-        let (gate, places) = self.gate(state, now);
+        let (gate, mut places) = self.gate(state, now);
         let effect = state.queue.next(now, gate);
         let used = if let Effect::Start(ids) = &effect { ids.len() } else { 0 };
-        self.return_places(state, Places { n: places.n.saturating_sub(used), ..places }, now);
+        if let Some(places) = &mut places {
+            places.keep(used);
+        }
         match effect {
             Effect::Load { limit, held } => {
                 drop(guard);
@@ -224,23 +243,26 @@ impl Core {
             }
             Effect::Start(ids) => {
                 state.pace.take(used, now);
-                self.thread.origins.borrow_mut().used(&state.stored.endpoint.origin, used, now);
+                self.thread.origins.borrow_mut().used(&self.seat.origin, used, now);
                 if gate == Gate::Probe || matches!(gate, Gate::Broken { .. }) {
                     state.live.breaker = state.live.breaker.probing();
                     state.probing = ids.first().copied();
                 }
                 drop(guard);
-                self.start(ids, places.trouble);
+                if let Some(places) = places {
+                    self.start(ids, places);
+                }
                 true
             }
             Effect::Record(ids) => {
                 let again: Vec<Recorded> = ids.iter().filter_map(|id| state.unrecorded.remove(id)).collect();
                 drop(guard);
-                again.into_iter().for_each(|done| self.record(done));
+                again.into_iter().for_each(|done| self.record(done, None));
                 true
             }
             Effect::Wait(until) => {
-                self.arm(state, until);
+                let slow = self.slow_at(state);
+                self.arm(state, until.into_iter().chain(slow).min());
                 false
             }
             Effect::ReportIdle => {
@@ -254,112 +276,6 @@ impl Core {
                 false
             }
         }
-    }
-
-    fn load(self: &Rc<Self>, now: Timestamp, limit: usize, held: Vec<DeliveryId>) {
-        let mut answer = self.home.common.store.ready(self.id, now, limit, held);
-        if let Some(ready) = (&mut answer).now_or_never() {
-            return self.loaded(ready);
-        }
-        let core = self.clone();
-        actix_rt::spawn(async move {
-            let ready = answer.await;
-            core.loaded(ready);
-            core.turn();
-        });
-    }
-
-    fn loaded(&self, ready: Result<Ready, StoreError>) {
-        let now = clock::now();
-        let input = match ready {
-            Ok(ready) => Input::Loaded(ready),
-            Err(error) => {
-                self.store_error(&error);
-                Input::StoreFailed(Asked::Load)
-            }
-        };
-        self.state.borrow_mut().queue.handle(input, now);
-    }
-
-    fn store_error(&self, error: &StoreError) {
-        metrics().store_errors.inc();
-        tracing::warn!(endpoint.id = %self.id, %error, "the store did not answer, asking again");
-    }
-
-    fn start(self: &Rc<Self>, ids: Vec<DeliveryId>, trouble: bool) {
-        let n = ids.len();
-        let mut answer = self.home.common.store.start(self.id, ids);
-        if let Some(started) = (&mut answer).now_or_never() {
-            return self.started(started, n, trouble);
-        }
-        let core = self.clone();
-        actix_rt::spawn(async move {
-            let started = answer.await;
-            core.started(started, n, trouble);
-            core.turn();
-        });
-    }
-
-    fn started(self: &Rc<Self>, started: Result<Vec<Start>, StoreError>, n: usize, trouble: bool) {
-        let now = clock::now();
-        let started = match started {
-            Ok(started) => started,
-            Err(error) => {
-                self.store_error(&error);
-                let mut state = self.state.borrow_mut();
-                state.queue.handle(Input::StoreFailed(Asked::Start), now);
-                self.unprobe(&mut state, now);
-                return self.return_places(&state, Places { n, trouble }, now);
-            }
-        };
-        let mut gone = Vec::new();
-        let mut granted = Vec::new();
-        for start in started {
-            match start {
-                Start::Granted(one) => granted.push(Rc::new(*one)),
-                Start::Gone(id) => gone.push(id),
-            }
-        }
-        {
-            let mut state = self.state.borrow_mut();
-            if state.probing.is_some_and(|id| gone.contains(&id)) {
-                self.unprobe(&mut state, now);
-            }
-            self.return_places(&state, Places { n: gone.len(), trouble }, now);
-            state.queue.handle(Input::Started { gone }, now);
-        }
-        granted.into_iter().for_each(|one| self.attempt(one, trouble));
-    }
-
-    /// The probe was not made after all: another may be.
-    fn unprobe(&self, state: &mut State, now: Timestamp) {
-        if state.probing.take().is_some() {
-            state.live.breaker = state.live.breaker.restored(now);
-        }
-    }
-
-    fn attempt(self: &Rc<Self>, granted: Rc<Granted>, trouble: bool) {
-        let catalog = self.home.common.catalog();
-        let Some(webhook) = catalog.webhook(granted.webhook).cloned() else {
-            // Deleted this moment; the store cancels it.
-            self.home.common.store.release(self.id, granted.id);
-            let now = clock::now();
-            let mut state = self.state.borrow_mut();
-            self.unprobe(&mut state, now);
-            self.return_places(&state, Places { n: 1, trouble }, now);
-            let finished = Finished { id: granted.id, successor: None, retry_at: None };
-            return state.queue.handle(Input::Finished(finished), now);
-        };
-        self.tell_started(&granted);
-        metrics().in_flight.inc();
-        let policy = self.state.borrow().policy.clone();
-        let core = self.clone();
-        actix_rt::spawn(async move {
-            let attempt = attempt::make(core.thread.clone(), webhook, granted.clone(), policy).await;
-            metrics().in_flight.dec();
-            core.ended(&granted, attempt, trouble);
-            core.turn();
-        });
     }
 
     /// One timer at most, for the earliest instant that matters.
@@ -376,15 +292,9 @@ impl Core {
         let task = actix_rt::spawn(async move {
             // Timers are kept to the millisecond; never early.
             tokio::time::sleep(wait).await;
-            core.state.borrow_mut().timer = None;
-            core.turn();
+            core.run(|| core.state.borrow_mut().timer = None);
         });
         state.timer = Some((until, task.abort_handle()));
-    }
-
-    fn wake_at(self: &Rc<Self>, at: Timestamp) {
-        let mut state = self.state.borrow_mut();
-        self.arm(&mut state, Some(at));
     }
 
     /// Nothing to do: after a while it offers to retire, unless it must remember something.
@@ -405,16 +315,18 @@ impl Core {
     /// Starts nothing more; the answer comes when nothing is in flight.
     pub fn drain(self: &Rc<Self>) -> tokio::sync::oneshot::Receiver<()> {
         let (done, drained) = tokio::sync::oneshot::channel();
-        {
+        self.run(|| {
             let mut state = self.state.borrow_mut();
-            state.draining.get_or_insert_default().push(done);
-            state.queue.handle(Input::Drain, clock::now());
-        }
-        self.turn();
+            // One that is over has nothing to wait for: its answer is that nobody answers.
+            if !state.over {
+                state.draining.get_or_insert_default().push(done);
+                state.queue.handle(Input::Drain, clock::now());
+            }
+        });
         drained
     }
 
-    /// Nothing follows any more, whatever still ends.
+    /// Nothing follows any more; whatever still ends is recorded all the same.
     pub fn end(&self) {
         let now = clock::now();
         let Ok(mut state) = self.state.try_borrow_mut() else { return };
@@ -425,7 +337,19 @@ impl Core {
             timer.abort();
         }
         state.settle(None, now);
-        self.thread.origins.borrow_mut().leave(&state.stored.endpoint.origin, now);
+        state.draining = None;
+        let unrecorded = std::mem::take(&mut state.unrecorded);
+        drop(state);
+        self.seat.part(now);
+        for (id, done) in unrecorded {
+            if self.tell_store(done).is_err() {
+                self.home.common.store.release(self.id, id);
+            }
+        }
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.state.try_borrow().is_ok_and(|state| state.over)
     }
 
     pub fn inspect(&self) -> Inspection {

@@ -44,7 +44,7 @@ impl Actor for EndpointActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         let me = ctx.address();
-        // Without a place in the mailbox the next wake finds it over all the same.
+        // Without a place in the mailbox the next wake finds it over.
         let crashed = Box::new(move || drop(me.try_send(Crashed)));
         let core = Core::new(self.home.clone(), self.stored.clone(), crashed);
         core.woken(self.wakes.count.load(Ordering::Acquire));
@@ -61,12 +61,15 @@ impl Actor for EndpointActor {
 impl Handler<Wake> for EndpointActor {
     type Result = ();
 
-    fn handle(&mut self, _: Wake, _: &mut Self::Context) {
+    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
         // Cleared before the look at the store: a wake that comes meanwhile causes another look.
         self.wakes.on_its_way.store(false, Ordering::Release);
         let count = self.wakes.count.load(Ordering::Acquire);
-        if let Some(core) = self.core() {
-            core.woken(count);
+        let Some(core) = self.core() else { return };
+        core.woken(count);
+        if core.is_over() {
+            // It broke, and the message that says so found no place in the mailbox.
+            ctx.stop();
         }
     }
 }

@@ -11,7 +11,7 @@ use super::arbiters::{Arbiters, Common, ThreadState};
 use super::core::activity;
 use super::messages::{CatalogReplaced, Drain, Inspect, Locate, StopStarting, WakeEndpoints};
 use super::router::Router;
-use super::{Deps, Inspection, Waiting, attempt, bulk, pruner};
+use super::{Deps, Inspection, Waiting, attempt, bulk, expiry, pruner};
 use crate::catalog::Catalog;
 use crate::clock;
 use crate::config::policy::resolve;
@@ -51,6 +51,7 @@ impl Dispatcher {
         let wake = move |endpoints: &[EndpointId]| drop(woken.try_send(WakeEndpoints(endpoints.to_vec())));
         let bulk = bulk::start(deps.store.clone(), wake);
         pruner::start(deps.store.clone(), deps.config.clone());
+        expiry::start(deps.store.clone(), deps.config.clone(), router.clone());
         Self { common, router, arbiters, bulk }
     }
 
@@ -155,12 +156,20 @@ impl Dispatcher {
         let found = set.endpoints.binary_search_by_key(&webhook.endpoint, |e| e.endpoint.id).ok()?;
         let stored = set.endpoints[found].clone();
         let (reply, answer) = oneshot::channel();
-        let common = self.common.clone();
+        let (common, router) = (self.common.clone(), self.router.clone());
         let arbiter = self.arbiters.of(&stored.endpoint.origin);
         let started = arbiter.spawn_fn(move || {
             actix_rt::spawn(async move {
-                let now = clock::now();
-                if common.node.ask(webhook.endpoint, 1, false, now) == 0 {
+                let endpoint = webhook.endpoint;
+                // Full: those who wait ask again by themselves soon.
+                let call = |called: Vec<EndpointId>| {
+                    if !called.is_empty() {
+                        let _ = router.try_send(WakeEndpoints(called));
+                    }
+                };
+                let (taken, called) = common.node.take_one(endpoint, clock::now());
+                call(called);
+                if !taken {
                     return;
                 }
                 let config = common.config();
@@ -169,7 +178,7 @@ impl Dispatcher {
                 let granted = test_grant(&webhook, event, slot);
                 let thread = ThreadState::here(&common);
                 let attempt = attempt::make(thread, webhook, granted.into(), policy.into()).await;
-                common.node.give_back(1, false, clock::now());
+                call(common.node.give_back(endpoint, 1, clock::now()));
                 // The caller may have gone away.
                 let _ = reply.send(attempt);
             });
@@ -184,6 +193,10 @@ impl Dispatcher {
         if tokio::time::timeout(timeout, drained).await.is_err() {
             tracing::warn!("requests were still in flight at the end of the shutdown timeout, they will be repeated");
         }
+    }
+
+    /// Ends the dispatch threads, with whatever they still do.
+    pub fn stop(&self) {
         self.arbiters.stop();
     }
 }

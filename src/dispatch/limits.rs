@@ -1,78 +1,16 @@
 //! Limits that endpoints share: requests in flight of an origin and of the node, and an origin's rate.
-//!
-//! Those who wait are served round-robin by endpoint, and endpoints in trouble (the last outcome was that nobody is
-//! there) hold at most half, so that a dead host cannot keep the living waiting.
 
-use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+use std::collections::{HashMap, HashSet};
 
 use parking_lot::Mutex;
 
+use super::fair::FairCap;
+pub use super::fair::Standing;
 use super::pace::Pace;
 use crate::domain::ids::EndpointId;
 use crate::domain::payload_url::Origin;
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
-
-/// A waiter whose turn it is loses it after this: it may have found nothing to send.
-const TURN: Duration = Duration::from_millis(500);
-
-/// A cap on requests in flight, shared fairly.
-#[derive(Debug)]
-pub struct FairCap {
-    cap: usize,
-    in_flight: usize,
-    in_trouble: usize,
-    waiting: VecDeque<EndpointId>,
-    /// Whose turn it is, and until when.
-    called: Vec<(EndpointId, Timestamp)>,
-}
-
-impl FairCap {
-    pub fn new(cap: usize) -> Self {
-        Self { cap: cap.max(1), in_flight: 0, in_trouble: 0, waiting: VecDeque::new(), called: Vec::new() }
-    }
-
-    pub fn set_cap(&mut self, cap: usize) {
-        self.cap = cap.max(1);
-    }
-
-    /// Takes up to `wanted` places; who gets none waits in line and is called by [`Self::give_back`].
-    pub fn ask(&mut self, endpoint: EndpointId, wanted: usize, trouble: bool, now: Timestamp) -> usize {
-        self.called.retain(|(_, until)| *until > now);
-        let called = self.called.iter().position(|(who, _)| *who == endpoint);
-        let others_first = called.is_none() && (!self.waiting.is_empty() || !self.called.is_empty());
-        let free = self.cap.saturating_sub(self.in_flight);
-        let free = if trouble { free.min((self.cap / 2).max(1).saturating_sub(self.in_trouble)) } else { free };
-        // Called ones have a place each until their turn is over.
-        let free = if others_first { free.saturating_sub(self.waiting.len() + self.called.len()) } else { free };
-        // While others wait, one at a time.
-        let granted = wanted.min(if self.waiting.is_empty() { free } else { free.min(1) });
-        if granted == 0 {
-            if !self.waiting.contains(&endpoint) {
-                self.waiting.push_back(endpoint);
-            }
-            return 0;
-        }
-        if let Some(turn) = called {
-            self.called.swap_remove(turn);
-        }
-        self.waiting.retain(|who| *who != endpoint);
-        self.in_flight += granted;
-        self.in_trouble += if trouble { granted } else { 0 };
-        granted
-    }
-
-    /// Places are free again; says whom to wake.
-    pub fn give_back(&mut self, places: usize, trouble: bool, now: Timestamp) -> Vec<EndpointId> {
-        self.in_flight = self.in_flight.saturating_sub(places);
-        self.in_trouble = self.in_trouble.saturating_sub(if trouble { places } else { 0 });
-        let next = places.min(self.waiting.len());
-        let called: Vec<_> = self.waiting.drain(..next).collect();
-        self.called.extend(called.iter().map(|who| (*who, now + TURN)));
-        called
-    }
-}
 
 /// The node's cap, asked from all dispatch threads. A lock, held for nanoseconds: no thread owns the node.
 #[derive(Debug)]
@@ -83,16 +21,35 @@ impl NodeGate {
         Self(Mutex::new(FairCap::new(cap)))
     }
 
-    pub fn set_cap(&self, cap: usize) {
-        self.0.lock().set_cap(cap);
+    /// Each operation names whom to wake.
+    pub fn set_cap(&self, cap: usize, now: Timestamp) -> Vec<EndpointId> {
+        self.0.lock().set_cap(cap, now)
     }
 
-    pub fn ask(&self, endpoint: EndpointId, wanted: usize, trouble: bool, now: Timestamp) -> usize {
-        self.0.lock().ask(endpoint, wanted, trouble, now)
+    pub fn ask(
+        &self,
+        endpoint: EndpointId,
+        wanted: usize,
+        standing: Standing,
+        now: Timestamp,
+    ) -> (usize, Vec<EndpointId>) {
+        self.0.lock().ask(endpoint, wanted, standing, now)
     }
 
-    pub fn give_back(&self, places: usize, trouble: bool, now: Timestamp) -> Vec<EndpointId> {
-        if places == 0 { Vec::new() } else { self.0.lock().give_back(places, trouble, now) }
+    pub fn take_one(&self, endpoint: EndpointId, now: Timestamp) -> (bool, Vec<EndpointId>) {
+        self.0.lock().take_one(endpoint, now)
+    }
+
+    pub fn give_back(&self, endpoint: EndpointId, places: usize, now: Timestamp) -> Vec<EndpointId> {
+        self.0.lock().give_back(endpoint, places, now)
+    }
+
+    pub fn leave(&self, endpoint: EndpointId, now: Timestamp) -> Vec<EndpointId> {
+        self.0.lock().leave(endpoint, now)
+    }
+
+    pub fn set_standing(&self, endpoint: EndpointId, standing: Standing, now: Timestamp) -> Vec<EndpointId> {
+        self.0.lock().set_standing(endpoint, standing, now)
     }
 }
 
@@ -101,104 +58,152 @@ impl NodeGate {
 struct OriginGate {
     cap: FairCap,
     pace: Pace,
-    /// Endpoints that run; without any the gate goes, once its bucket is full.
+    /// Endpoints that run.
     users: usize,
 }
 
-/// The origins of one thread.
+/// The origins of one thread. It outlives the actors, so what an origin has spent is never forgotten.
 #[derive(Debug, Default)]
-pub struct OriginGates(HashMap<Origin, OriginGate>);
+pub struct OriginGates {
+    gates: HashMap<Origin, OriginGate>,
+    /// Those forgotten again, with a full bucket.
+    full: HashSet<Origin>,
+}
 
 impl OriginGates {
-    /// An endpoint of the origin runs on this thread, or its policy changed (`joined` false).
-    pub fn set(&mut self, origin: &Origin, policy: &Policy, joined: bool, now: Timestamp) {
-        let gate = self.0.entry(origin.clone()).or_insert_with(|| OriginGate {
+    /// An endpoint of the origin runs on this thread.
+    pub fn join(&mut self, origin: &Origin, policy: &Policy, now: Timestamp) {
+        let seen_full = self.full.remove(origin);
+        let gate = self.gates.entry(origin.clone()).or_insert_with(|| OriginGate {
             cap: FairCap::new(policy.origin_concurrency as usize),
-            pace: Pace::empty(policy.origin_rate_limit, policy.origin_burst, now),
+            // What was sent before this process began nobody knows.
+            pace: if seen_full {
+                Pace::full(policy.origin_rate_limit, policy.origin_burst)
+            } else {
+                Pace::empty(policy.origin_rate_limit, policy.origin_burst, now)
+            },
             users: 0,
         });
-        gate.users += usize::from(joined);
-        gate.cap.set_cap(policy.origin_concurrency as usize);
+        gate.users += 1;
+    }
+
+    /// The policy in force for the origin; names whom to wake.
+    pub fn set(&mut self, origin: &Origin, policy: &Policy, now: Timestamp) -> Vec<EndpointId> {
+        let Some(gate) = self.gates.get_mut(origin) else { return Vec::new() };
         gate.pace.set(policy.origin_rate_limit, policy.origin_burst, now);
+        gate.cap.set_cap(policy.origin_concurrency as usize, now)
     }
 
-    pub fn leave(&mut self, origin: &Origin, now: Timestamp) {
-        if let Some(gate) = self.0.get_mut(origin) {
-            gate.users = gate.users.saturating_sub(1);
-        }
-        self.0.retain(|_, gate| gate.users > 0 || !gate.pace.is_full(now));
+    /// An endpoint of the origin has ended; what it holds it gives back later.
+    pub fn part(&mut self, origin: &Origin, endpoint: EndpointId, now: Timestamp) -> Vec<EndpointId> {
+        let Some(gate) = self.gates.get_mut(origin) else { return Vec::new() };
+        gate.users = gate.users.saturating_sub(1);
+        let called = gate.cap.leave(endpoint, now);
+        self.forget_if_done(origin, now);
+        called
     }
 
-    /// Up to `wanted` places, or when to ask again (`None`: when called).
+    /// Up to `wanted` places, or when to ask again (`None`: when called); and whom to wake.
     pub fn ask(
         &mut self,
         origin: &Origin,
         endpoint: EndpointId,
         wanted: usize,
-        trouble: bool,
+        standing: Standing,
         now: Timestamp,
-    ) -> Result<usize, Option<Timestamp>> {
-        let Some(gate) = self.0.get_mut(origin) else { return Ok(wanted) };
+    ) -> (Result<usize, Option<Timestamp>>, Vec<EndpointId>) {
+        let Some(gate) = self.gates.get_mut(origin) else { return (Ok(wanted), Vec::new()) };
         let paced = gate.pace.available(wanted, now);
         if paced == 0 {
-            return Err(gate.pace.next_at(now));
+            return (Err(gate.pace.next_at(now)), gate.cap.leave(endpoint, now));
         }
-        match gate.cap.ask(endpoint, paced, trouble, now) {
-            0 => Err(None),
-            granted => Ok(granted),
-        }
+        let (granted, called) = gate.cap.ask(endpoint, paced, standing, now);
+        (if granted == 0 { Err(None) } else { Ok(granted) }, called)
     }
 
     /// Of the places asked for so many were used: they take their tokens.
     pub fn used(&mut self, origin: &Origin, places: usize, now: Timestamp) {
-        if let Some(gate) = self.0.get_mut(origin) {
+        if let Some(gate) = self.gates.get_mut(origin) {
             gate.pace.take(places, now);
         }
     }
 
-    pub fn give_back(&mut self, origin: &Origin, places: usize, trouble: bool, now: Timestamp) -> Vec<EndpointId> {
-        match self.0.get_mut(origin) {
-            Some(gate) if places > 0 => gate.cap.give_back(places, trouble, now),
-            _ => Vec::new(),
+    pub fn give_back(
+        &mut self,
+        origin: &Origin,
+        endpoint: EndpointId,
+        places: usize,
+        now: Timestamp,
+    ) -> Vec<EndpointId> {
+        let Some(gate) = self.gates.get_mut(origin) else { return Vec::new() };
+        let called = gate.cap.give_back(endpoint, places, now);
+        if gate.users == 0 {
+            self.forget_if_done(origin, now);
+        }
+        called
+    }
+
+    pub fn leave(&mut self, origin: &Origin, endpoint: EndpointId, now: Timestamp) -> Vec<EndpointId> {
+        self.gates.get_mut(origin).map(|gate| gate.cap.leave(endpoint, now)).unwrap_or_default()
+    }
+
+    pub fn set_standing(
+        &mut self,
+        origin: &Origin,
+        endpoint: EndpointId,
+        standing: Standing,
+        now: Timestamp,
+    ) -> Vec<EndpointId> {
+        let gate = self.gates.get_mut(origin);
+        gate.map(|gate| gate.cap.set_standing(endpoint, standing, now)).unwrap_or_default()
+    }
+
+    /// Without users, requests and debts there is nothing to remember but that.
+    fn forget_if_done(&mut self, origin: &Origin, now: Timestamp) {
+        let done = |gate: &OriginGate| gate.users == 0 && gate.cap.is_unused() && gate.pace.is_full(now);
+        if self.gates.get(origin).is_some_and(done) {
+            self.gates.remove(origin);
+            self.full.insert(origin.clone());
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::domain::policy::Rate;
 
     const A: EndpointId = EndpointId(1);
-    const B: EndpointId = EndpointId(2);
-    const C: EndpointId = EndpointId(3);
+    const T0: Timestamp = Timestamp(1_764_000_000_000_000);
 
-    #[test]
-    fn those_who_wait_take_turns() {
-        let now = Timestamp::from_secs(1);
-        let mut cap = FairCap::new(1);
-        assert_eq!(cap.ask(A, 5, false, now), 1);
-        assert_eq!((cap.ask(B, 1, false, now), cap.ask(C, 1, false, now)), (0, 0));
-        assert_eq!(cap.give_back(1, false, now), [B]);
-        assert_eq!(cap.ask(A, 1, false, now), 0, "it is B's turn");
-        assert_eq!(cap.ask(B, 1, false, now), 1);
-        assert_eq!(cap.give_back(1, false, now), [C]);
+    fn policy() -> Policy {
+        let origin_rate_limit = Some(Rate { count: 1, per: Duration::from_secs(1) });
+        Policy { origin_rate_limit, origin_burst: 3, ..Policy::default() }
+    }
+
+    fn ask(gates: &mut OriginGates, origin: &Origin, now: Timestamp) -> Result<usize, Option<Timestamp>> {
+        let (granted, _) = gates.ask(origin, A, 9, Standing::Proven, now);
+        if let Ok(n) = granted {
+            gates.used(origin, n, now);
+            gates.give_back(origin, A, n, now);
+        }
+        granted
     }
 
     #[test]
-    fn a_turn_that_is_not_taken_passes() {
-        let now = Timestamp::from_secs(1);
-        let mut cap = FairCap::new(1);
-        cap.ask(A, 1, false, now);
-        cap.ask(B, 1, false, now);
-        cap.give_back(1, false, now);
-        assert_eq!(cap.ask(A, 1, false, now + TURN), 1);
-    }
-
-    #[test]
-    fn endpoints_in_trouble_hold_at_most_half() {
-        let now = Timestamp::from_secs(1);
-        let mut cap = FairCap::new(10);
-        assert_eq!(cap.ask(A, 10, true, now), 5);
-        assert_eq!(cap.ask(B, 10, false, now), 5);
+    fn an_origins_bucket_is_empty_only_when_the_process_begins() {
+        let origin = Origin("http://a".into());
+        let mut gates = OriginGates::default();
+        gates.join(&origin, &policy(), T0);
+        assert_eq!(ask(&mut gates, &origin, T0), Err(Some(T0 + Duration::from_secs(1))));
+        let later = T0 + Duration::from_secs(3);
+        gates.part(&origin, A, later);
+        gates.join(&origin, &policy(), later);
+        assert_eq!(ask(&mut gates, &origin, later), Ok(3), "it was full when the last endpoint retired");
+        gates.part(&origin, A, later);
+        gates.join(&origin, &policy(), later);
+        assert!(ask(&mut gates, &origin, later).is_err(), "what was spent is not forgotten");
     }
 }

@@ -17,6 +17,8 @@ mod bucket;
 mod bulk;
 mod core;
 mod endpoint;
+mod expiry;
+mod fair;
 mod handle;
 mod limits;
 mod messages;

@@ -23,6 +23,11 @@ impl Pace {
         Self { rate: rate.map(|rate| (rate, burst, Bucket::emptied_at(rate, burst, now))) }
     }
 
+    /// Nothing is spent, as it was when it was last forgotten.
+    pub fn full(rate: Option<Rate>, burst: u32) -> Self {
+        Self::empty(rate, burst, Timestamp(0))
+    }
+
     /// Another limit; what is spent stays spent.
     pub fn set(&mut self, rate: Option<Rate>, burst: u32, now: Timestamp) {
         self.rate = match (rate, self.rate.take()) {

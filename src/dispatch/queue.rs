@@ -115,14 +115,27 @@ impl EndpointQueue {
         self.setbacks > 0 || !self.unrecorded.is_empty()
     }
 
-    /// How many starts the queue would use if the gate were wide open.
+    /// How many starts the queue would use now if the gate were wide open.
     pub fn wanted(&self, now: Timestamp) -> usize {
-        if self.draining
+        // It looks at the store first, and may want others then.
+        if self.wants_load(Gate::Open(1)) && !self.must_wait(now) { 0 } else { self.free_starts(now) }
+    }
+
+    /// Whether this head, which the store offers beside the window, could be started now.
+    pub fn could_start(&self, head: &Head, now: Timestamp) -> bool {
+        self.may_start(now) && self.in_flight.len() < self.concurrency && !self.is_busy(head.key)
+    }
+
+    fn may_start(&self, now: Timestamp) -> bool {
+        !(self.draining
             || !self.starting.is_empty()
             || !self.unrecorded.is_empty()
             || self.recalled
-            || self.must_wait(now)
-        {
+            || self.must_wait(now))
+    }
+
+    fn free_starts(&self, now: Timestamp) -> usize {
+        if !self.may_start(now) {
             return 0;
         }
         let free = self.concurrency.saturating_sub(self.in_flight.len());
@@ -278,12 +291,14 @@ impl EndpointQueue {
     }
 
     fn choose(&mut self, now: Timestamp, gate: Gate) -> Vec<DeliveryId> {
-        let wanted = self.wanted(now);
+        if let Gate::Broken { asked: Some(head), .. } = gate {
+            return if self.could_start(&head, now) { self.take(head) } else { Vec::new() };
+        }
+        let wanted = self.free_starts(now);
         match gate {
             _ if wanted == 0 => Vec::new(),
-            Gate::Stopped | Gate::Closed { .. } => Vec::new(),
-            Gate::Probe => self.take_probe(false),
-            Gate::Broken { .. } => self.take_probe(true),
+            Gate::Stopped | Gate::Closed { .. } | Gate::Broken { .. } => Vec::new(),
+            Gate::Probe => self.take_probe(),
             Gate::Open(starts) => (0..wanted.min(starts)).map_while(|_| self.take_next()).collect(),
         }
     }
@@ -296,10 +311,13 @@ impl EndpointQueue {
     }
 
     /// What a person asked for, else the head with the fewest attempts: it is the least likely to be the trouble.
-    fn take_probe(&mut self, only_manual: bool) -> Vec<DeliveryId> {
-        let free = self.startable().filter(|head| head.manual || !only_manual);
-        let Some(head) = free.min_by_key(|head| (!head.manual, head.attempts)).copied() else { return Vec::new() };
-        self.window.remove(&head);
+    fn take_probe(&mut self) -> Vec<DeliveryId> {
+        let head = self.startable().min_by_key(|head| (!head.manual, head.attempts)).copied();
+        head.map(|head| self.take(head)).unwrap_or_default()
+    }
+
+    fn take(&mut self, head: Head) -> Vec<DeliveryId> {
+        self.window.forget(head.id);
         self.in_flight.push((head.id, head.key));
         vec![head.id]
     }
@@ -397,7 +415,7 @@ impl EndpointQueue {
             _ => self.next_due,
         };
         let opens = match gate {
-            Gate::Closed { until } | Gate::Broken { until } if self.due() > 0 => until.filter(|t| *t > now),
+            Gate::Closed { until } | Gate::Broken { until, .. } if self.due() > 0 => until.filter(|t| *t > now),
             _ => None,
         };
         earliest(earliest(next_due, opens), self.not_before)

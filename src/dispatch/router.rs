@@ -1,6 +1,6 @@
 //! The router: fans out what the store has committed to the endpoints it concerns. One per node.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -31,10 +31,22 @@ struct Slot {
     wakes: Arc<Wakes>,
 }
 
+impl Slot {
+    fn wake(&self) {
+        self.wakes.count.fetch_add(1, Ordering::AcqRel);
+        if !self.wakes.on_its_way.swap(true, Ordering::AcqRel) && self.addr.try_send(Wake).is_err() {
+            // The mailbox is full of questions; the sweep or the next wake tries again.
+            self.wakes.on_its_way.store(false, Ordering::Release);
+        }
+    }
+}
+
 pub struct Router {
     common: Arc<Common>,
     arbiters: Arc<Arbiters>,
     slots: HashMap<EndpointId, Slot>,
+    /// Endpoints that ran and retired in good order.
+    retired: HashSet<EndpointId>,
     /// When endpoints crashed lately.
     crashes: HashMap<EndpointId, Vec<Timestamp>>,
     stopping: bool,
@@ -42,21 +54,19 @@ pub struct Router {
 
 impl Router {
     pub fn new(common: Arc<Common>, arbiters: Arc<Arbiters>) -> Self {
-        Self { common, arbiters, slots: HashMap::new(), crashes: HashMap::new(), stopping: false }
+        let (slots, retired, crashes) = (HashMap::new(), HashSet::new(), HashMap::new());
+        Self { common, arbiters, slots, retired, crashes, stopping: false }
     }
 
     fn wake(&mut self, endpoint: EndpointId, me: &Addr<Self>) {
         if let Some(slot) = self.slots.get(&endpoint) {
-            slot.wakes.count.fetch_add(1, Ordering::AcqRel);
             if slot.addr.connected() {
-                if !slot.wakes.on_its_way.swap(true, Ordering::AcqRel) && slot.addr.try_send(Wake).is_err() {
-                    // The mailbox is full of questions; the sweep or the next wake tries again.
-                    slot.wakes.on_its_way.store(false, Ordering::Release);
-                }
-                return;
+                return slot.wake();
             }
             self.slots.remove(&endpoint);
-            self.crashed(endpoint);
+            if self.crashed(endpoint, me) {
+                return;
+            }
         }
         self.start(endpoint, me);
     }
@@ -68,7 +78,8 @@ impl Router {
         let set = self.common.store.definitions();
         let Ok(found) = set.endpoints.binary_search_by_key(&endpoint, |e| e.endpoint.id) else { return };
         let stored = set.endpoints[found].clone();
-        let home = Home { common: self.common.clone(), router: me.clone() };
+        let retired = self.retired.remove(&endpoint);
+        let home = Home { common: self.common.clone(), router: me.clone(), retired };
         let wakes = Arc::new(Wakes::default());
         let arbiter = self.arbiters.of(&stored.endpoint.origin);
         let counted = wakes.clone();
@@ -77,37 +88,39 @@ impl Router {
         self.slots.insert(endpoint, Slot { addr, wakes });
     }
 
-    /// Its actor is gone though nobody retired it.
-    fn crashed(&mut self, endpoint: EndpointId) {
+    /// Its actor is gone though nobody retired it. Its requests go on and tell the store themselves how they ended.
+    /// Whether the endpoint is quarantined.
+    fn crashed(&mut self, endpoint: EndpointId, me: &Addr<Self>) -> bool {
         if self.stopping {
-            return;
+            return false;
         }
         let now = clock::now();
-        self.common.store.release_all(endpoint);
         let crashes = self.crashes.entry(endpoint).or_default();
         crashes.retain(|at| now.since(*at) < CRASH_WINDOW);
         crashes.push(now);
         if crashes.len() < CRASHES {
             tracing::error!(endpoint.id = %endpoint, crashes = crashes.len(), "the actor of an endpoint crashed, starting another");
-            return;
+            return false;
         }
         tracing::error!(endpoint.id = %endpoint, "the actor of an endpoint keeps crashing, the endpoint is quarantined");
         self.crashes.remove(&endpoint);
         let order = self.common.store.set_control(endpoint, Control::Quarantined { since: now });
+        let me = me.clone();
         actix_rt::spawn(async move {
             if let Err(error) = order.await {
                 tracing::error!(endpoint.id = %endpoint, %error, "an endpoint could not be quarantined");
             }
+            // Started only now, so that it knows. Full: the sweep starts it.
+            let _ = me.try_send(WakeEndpoints(vec![endpoint]));
         });
+        true
     }
 
+    /// Hints may get lost, for those who run as for those who do not: whoever has work is told again.
     fn sweep(&mut self, ctx: &mut Context<Self>) {
         let me = ctx.address();
         for pending in self.common.store.pending_endpoints() {
-            let lives = self.slots.get(&pending.endpoint).is_some_and(|slot| slot.addr.connected());
-            if !lives {
-                self.wake(pending.endpoint, &me);
-            }
+            self.wake(pending.endpoint, &me);
         }
     }
 }
@@ -136,13 +149,14 @@ impl Handler<CatalogReplaced> for Router {
 
     fn handle(&mut self, _: CatalogReplaced, ctx: &mut Self::Context) {
         *self.common.catalog.write() = Arc::new(Catalog::new(self.common.store.definitions()));
-        self.common.node.set_cap(self.common.config.borrow().delivery.max_in_flight);
+        let cap = self.common.config.borrow().delivery.max_in_flight;
+        let mut woken: HashSet<EndpointId> = self.common.node.set_cap(cap, clock::now()).into_iter().collect();
         self.common.epoch.fetch_add(1, Ordering::AcqRel);
         let common = self.common.clone();
         self.arbiters.each(move || super::arbiters::ThreadState::here(&common).refresh());
         let me = ctx.address();
-        let running: Vec<EndpointId> = self.slots.keys().copied().collect();
-        running.into_iter().for_each(|endpoint| self.wake(endpoint, &me));
+        woken.extend(self.slots.keys());
+        woken.into_iter().for_each(|endpoint| self.wake(endpoint, &me));
     }
 }
 
@@ -158,11 +172,14 @@ impl Handler<Idle> for Router {
     type Result = ();
 
     fn handle(&mut self, idle: Idle, _: &mut Self::Context) {
-        let unseen = |slot: &Slot| slot.wakes.count.load(Ordering::Acquire) != idle.wakes_seen;
-        if self.slots.get(&idle.endpoint).is_none_or(unseen) {
-            return;
+        let Some(slot) = self.slots.get(&idle.endpoint) else { return };
+        if slot.wakes.count.load(Ordering::Acquire) != idle.wakes_seen {
+            // Its wake may be the one that found no place.
+            return slot.wake();
         }
         if let Some(slot) = self.slots.remove(&idle.endpoint) {
+            self.retired.insert(idle.endpoint);
+            tracing::debug!(endpoint.id = %idle.endpoint, "an endpoint without work retires");
             // Were its mailbox full, it would offer again; nobody sends to it any more.
             let _ = slot.addr.try_send(Retire);
         }

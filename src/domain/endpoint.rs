@@ -49,3 +49,43 @@ pub struct LiveState {
     /// When a person last resumed it, which also closes the breaker and ends a hold.
     pub resumed_at: Option<Timestamp>,
 }
+
+impl LiveState {
+    /// Holds in a row before the one in force, if one is: requests that ran side by side speak of the same one.
+    pub fn holds_before(&self, now: Timestamp) -> u32 {
+        self.consecutive_holds.saturating_sub(u32::from(self.is_held(now)))
+    }
+
+    /// The endpoint is held, or longer than it was.
+    pub fn hold(&mut self, until: Timestamp, now: Timestamp) {
+        if !self.is_held(now) {
+            self.consecutive_holds = self.consecutive_holds.saturating_add(1);
+        }
+        self.hold_until = self.hold_until.max(Some(until));
+    }
+
+    fn is_held(&self, now: Timestamp) -> bool {
+        self.hold_until.is_some_and(|until| until > now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn holds_of_one_burst_are_one_hold() {
+        let now = Timestamp::from_secs(1_000);
+        let mut live = LiveState::default();
+        for _ in 0..16 {
+            assert_eq!(live.holds_before(now), 0, "each doubles nothing");
+            live.hold(now + Duration::from_secs(1), now);
+        }
+        let later = now + Duration::from_secs(1);
+        assert_eq!((live.consecutive_holds, live.holds_before(later)), (1, 1));
+        live.hold(later + Duration::from_secs(2), later);
+        assert_eq!((live.consecutive_holds, live.holds_before(later)), (2, 1));
+    }
+}

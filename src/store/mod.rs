@@ -166,7 +166,8 @@ pub struct Granted {
     pub number: u32,
     /// Counted attempts since it was last queued.
     pub attempts: u32,
-    /// First attempt since it was last queued, on a clock that stands still while the endpoint is paused.
+    /// First attempt since it was last queued, later by the time that its age stood still since: while the endpoint
+    /// was paused or quarantined, the webhook disabled, or the service off.
     pub first_attempt_at: Option<Timestamp>,
     pub manual: bool,
 }
@@ -243,6 +244,17 @@ pub enum BulkKind {
 pub struct PendingEndpoint {
     pub endpoint: EndpointId,
     pub unfinished: u64,
+    /// Of these, those that wait for a retry.
+    pub retrying: u64,
+}
+
+/// What [`Queue::expire`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Endpoints to wake.
+    pub touched: Vec<EndpointId>,
+    /// The batch was full.
+    pub more: bool,
 }
 
 /// Whom the store tells that endpoints have work; called on a thread of the store, so it must not block.
@@ -287,9 +299,6 @@ pub trait Queue: Send + Sync {
     /// Gives a started delivery back unsent (drain, a crash of its actor): `pending` or `retrying` as before.
     fn release(&self, endpoint: EndpointId, id: DeliveryId);
 
-    /// Everything in flight at an endpoint is given back: its actor died.
-    fn release_all(&self, endpoint: EndpointId);
-
     /// A manual retry: `failed`, `canceled` and `retrying` become due at their original place. `Conflict` otherwise.
     fn retry(&self, id: DeliveryId) -> BoxFuture<'static, Result<Requeued, StoreError>>;
 
@@ -329,6 +338,19 @@ pub trait Queue: Send + Sync {
 
     /// Endpoints with unfinished deliveries.
     fn pending_endpoints(&self) -> Vec<PendingEndpoint>;
+
+    /// The oldest due head that a person asked for, one by one. Read in memory.
+    fn asked_for(&self, endpoint: EndpointId, now: Timestamp) -> Option<Head>;
+
+    /// Whether anything is sent at all: while not, nothing grows older.
+    fn set_service(&self, on: bool) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// Ends what waits for a retry longer than given for its endpoint since its first attempt, at most `batch`.
+    fn expire(
+        &self,
+        ages: Vec<(EndpointId, Duration)>,
+        batch: usize,
+    ) -> BoxFuture<'static, Result<Expired, StoreError>>;
 
     /// Commits everything applied so far.
     fn flush(&self) -> BoxFuture<'static, Result<(), StoreError>>;

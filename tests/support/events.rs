@@ -22,3 +22,15 @@ pub fn webhook(name: &str, payload_url: &str) -> Value {
         "payload_url": payload_url,
     })
 }
+
+/// An event of another model, in the form NetBox sends.
+pub fn event_of(model: &str, object: u64) -> Value {
+    json!({"event": "updated", "model": model, "data": {"id": object}})
+}
+
+/// A webhook for every change of one model.
+pub fn webhook_of(model: &str, name: &str, payload_url: &str) -> Value {
+    let mut webhook = webhook(name, payload_url);
+    webhook["models"] = json!([model]);
+    webhook
+}

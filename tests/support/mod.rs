@@ -23,7 +23,7 @@ pub mod receiver;
 pub mod server;
 
 pub use clock::{Pacer, now, try_until, wait_until, wall_micros};
-pub use events::{site_event, webhook};
+pub use events::{event_of, site_event, webhook, webhook_of};
 pub use http::{Answer, Client};
 pub use receiver::{Received, Receiver, Reply, close, drip, hang, reply, reset};
 pub use server::{Options, TestServer};

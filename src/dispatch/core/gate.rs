@@ -2,98 +2,121 @@
 
 use std::time::Duration;
 
-use super::{Core, Places, State};
+use super::places::Places;
+use super::{Core, State};
 use crate::dispatch::Waiting;
-use crate::dispatch::messages::WakeEndpoints;
+use crate::dispatch::limits::Standing;
 use crate::dispatch::queue::Gate;
 use crate::domain::breaker::Allowed;
 use crate::domain::endpoint::Control;
-use crate::domain::ids::EndpointId;
 use crate::domain::time::Timestamp;
 
 /// How soon a limit shared with others is asked again, should nobody call.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// An endpoint with a request open for longer is in trouble, as far as others are concerned.
+const SLOW: Duration = Duration::from_secs(3);
 
 impl Core {
     /// What may start now, with places taken from the shared limits.
-    pub(super) fn gate(&self, state: &mut State, now: Timestamp) -> (Gate, Places) {
+    pub(super) fn gate(&self, state: &mut State, now: Timestamp) -> (Gate, Option<Places>) {
+        self.tell_standing(state, now);
         state.blocked_by = None;
-        let none = Places::default();
-        let closed = |state: &mut State, reason, until| {
-            state.blocked_by = Some(Waiting { reason, until });
-            (Gate::Closed { until }, none)
-        };
-        match &state.stored.control {
-            Control::Active if state.enabled => {}
-            control => {
-                let reason = match control {
-                    Control::Paused { .. } => "paused",
-                    Control::Quarantined { .. } => "quarantined",
-                    Control::Active => "service_disabled",
-                };
-                state.blocked_by = Some(Waiting { reason, until: None });
-                return (Gate::Stopped, none);
-            }
+        let stood_in_line = std::mem::take(&mut state.in_line);
+        let (gate, places) = self.decide(state, now);
+        if stood_in_line && !state.in_line && places.is_none() {
+            // Its turn, should it come, is for others.
+            self.seat.leave(now);
+        }
+        (gate, places)
+    }
+
+    fn decide(&self, state: &mut State, now: Timestamp) -> (Gate, Option<Places>) {
+        if let Some(reason) = stopped(state) {
+            return shut(state, reason, None, Gate::Stopped);
         }
         if let Some(until) = state.live.hold_until.filter(|until| *until > now) {
-            return closed(state, "retry_after", Some(until));
+            return shut(state, "retry_after", Some(until), Gate::Closed { until: Some(until) });
         }
-        let open = match state.live.breaker.allowed(now) {
-            Allowed::All => None,
-            Allowed::Probe => Some(Gate::Probe),
+        let (gate, most) = match state.live.breaker.allowed(now) {
+            Allowed::All => (Gate::Open(0), usize::MAX),
+            Allowed::Probe => (Gate::Probe, 1),
+            // In half-open one probe is enough, whoever asks.
+            Allowed::Nothing { until: None } => return shut(state, "breaker", None, Gate::Closed { until: None }),
             Allowed::Nothing { until } => {
-                state.blocked_by = Some(Waiting { reason: "breaker", until });
-                // In half-open one probe is enough, whoever asks.
-                let gate = if until.is_some() { Gate::Broken { until } } else { Gate::Closed { until } };
-                return (gate, none);
+                let asked = self.home.common.store.asked_for(self.id, now);
+                match asked.filter(|head| state.queue.could_start(head, now)) {
+                    None => return shut(state, "breaker", until, Gate::Broken { until, asked: None }),
+                    asked => (Gate::Broken { until, asked }, 1),
+                }
             }
         };
         if state.queue.blocked_by_store() {
             state.blocked_by = Some(Waiting { reason: "store", until: None });
         }
-        let wanted = if open.is_some() { state.queue.wanted(now).min(1) } else { state.queue.wanted(now) };
+        let wanted = match gate {
+            Gate::Broken { .. } => 1,
+            _ => state.queue.wanted(now).min(most),
+        };
         if wanted == 0 {
             if state.queue.due() > 0 && state.blocked_by.is_none() {
                 state.blocked_by = Some(Waiting { reason: "concurrency", until: None });
             }
-            return (open.unwrap_or(Gate::Open(0)), none);
+            return (gate, None);
         }
+        self.take_places(state, gate, wanted, now)
+    }
+
+    /// Pace and places for `wanted` starts, of which there may be fewer.
+    fn take_places(&self, state: &mut State, gate: Gate, wanted: usize, now: Timestamp) -> (Gate, Option<Places>) {
         let paced = state.pace.available(wanted, now);
         if paced == 0 {
             let until = state.pace.next_at(now);
-            return closed(state, "rate_limit", until);
+            return shut(state, "rate_limit", until, Gate::Closed { until });
         }
-        let trouble = state.trouble;
-        let origin = &state.stored.endpoint.origin;
-        let asked = self.thread.origins.borrow_mut().ask(origin, self.id, paced, trouble, now);
-        let granted = match asked {
-            Ok(granted) => granted,
-            Err(until) => return closed(state, "origin_limit", Some(until.unwrap_or(now + ASK_AGAIN))),
+        match self.seat.ask(paced, state.standing, now) {
+            Ok(places) => (if let Gate::Open(_) = gate { Gate::Open(places.count()) } else { gate }, Some(places)),
+            Err((reason, until)) => {
+                state.in_line = until.is_none();
+                let until = Some(until.unwrap_or(now + ASK_AGAIN));
+                shut(state, reason, until, Gate::Closed { until })
+            }
+        }
+    }
+
+    /// Lets the shared limits know when what is known of the endpoint changed.
+    fn tell_standing(&self, state: &mut State, now: Timestamp) {
+        let slow = state.open.front().is_some_and(|(_, since)| now.since(*since) >= SLOW);
+        let standing = if slow || state.trouble {
+            Standing::Trouble
+        } else if state.live.last_success_at.is_some() || state.answered {
+            Standing::Proven
+        } else {
+            Standing::Unproven
         };
-        let n = self.home.common.node.ask(self.id, granted, trouble, now);
-        let surplus = self.thread.origins.borrow_mut().give_back(origin, granted - n, trouble, now);
-        self.call(surplus);
-        if n == 0 {
-            return closed(state, "node_limit", Some(now + ASK_AGAIN));
+        if standing != state.standing {
+            state.standing = standing;
+            self.seat.set_standing(standing, now);
         }
-        (open.unwrap_or(Gate::Open(n)), Places { n, trouble })
     }
 
-    pub(super) fn return_places(&self, state: &State, places: Places, now: Timestamp) {
-        if places.n == 0 {
-            return;
-        }
-        let origin = &state.stored.endpoint.origin;
-        let mut called = self.thread.origins.borrow_mut().give_back(origin, places.n, places.trouble, now);
-        called.extend(self.home.common.node.give_back(places.n, places.trouble, now));
-        self.call(called);
+    /// When its standing changes should nothing happen.
+    pub(super) fn slow_at(&self, state: &State) -> Option<Timestamp> {
+        let waits = state.standing != Standing::Trouble;
+        state.open.front().filter(|_| waits).map(|(_, since)| *since + SLOW)
     }
+}
 
-    /// Places are free for others.
-    pub(super) fn call(&self, waiting: Vec<EndpointId>) {
-        if !waiting.is_empty() {
-            // Full: they ask again by themselves soon.
-            let _ = self.home.router.try_send(WakeEndpoints(waiting));
-        }
+/// Why nothing is started until a person says otherwise.
+fn stopped(state: &State) -> Option<&'static str> {
+    match &state.stored.control {
+        Control::Active if state.enabled => None,
+        Control::Active => Some("service_disabled"),
+        Control::Paused { .. } => Some("paused"),
+        Control::Quarantined { .. } => Some("quarantined"),
     }
+}
+
+fn shut(state: &mut State, reason: &'static str, until: Option<Timestamp>, gate: Gate) -> (Gate, Option<Places>) {
+    state.blocked_by = Some(Waiting { reason, until });
+    (gate, None)
 }

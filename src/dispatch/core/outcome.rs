@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::{Core, Places, State};
+use super::places::Flight;
+use super::{Core, State};
 use crate::clock;
 use crate::dispatch::messages::WakeEndpoints;
 use crate::dispatch::queue::{Asked, Finished, Input};
@@ -18,31 +19,36 @@ use crate::store::{Granted, Head, Next, Recorded, StoreError};
 use crate::telemetry::metrics;
 
 impl Core {
-    /// An attempt ended: decides what follows, and tells the store.
-    pub(super) fn ended(&self, granted: &Granted, attempt: Attempt, trouble: bool) {
+    /// An attempt ended: decides what follows, and tells the store. Also for a core that is over: whoever made the
+    /// request answers for it.
+    pub(super) fn ended(&self, granted: &Granted, attempt: Attempt, flight: Flight) {
+        crate::crash::fault("outcome");
         let now = clock::now();
-        let mut guard = self.state.borrow_mut();
-        let state = &mut *guard;
-        if state.over {
-            return;
+        let (done, pause) = self.judge(&mut self.state.borrow_mut(), granted, attempt, now);
+        if pause {
+            self.pause_by_410(now);
         }
-        let paused = Duration::from_micros(u64::try_from(state.live.paused_total_us).unwrap_or(0));
+        self.record(done, Some(flight));
+    }
+
+    /// What follows, for the delivery and for the endpoint; whether the receiver asked for a pause.
+    fn judge(&self, state: &mut State, granted: &Granted, attempt: Attempt, now: Timestamp) -> (Recorded, bool) {
+        state.open.retain(|(id, _)| *id != granted.id);
         let probe = state.probing == Some(granted.id);
         if probe {
             state.probing = None;
         }
         let circumstances = Circumstances {
             attempts: granted.attempts,
-            age: granted.first_attempt_at.map_or(Duration::ZERO, |first| (now - paused).since(first)),
+            age: granted.first_attempt_at.map_or(Duration::ZERO, |first| now.since(first)),
             probe,
-            consecutive_holds: state.live.consecutive_holds,
+            consecutive_holds: state.live.holds_before(now),
             templated: false,
         };
         let decision = decide(&attempt.outcome, &state.policy, circumstances, now, &mut state.rng);
         state.note(&attempt, decision.signal, probe, now);
         if let Some(until) = decision.hold_until {
-            state.live.hold_until = state.live.hold_until.max(Some(until));
-            state.live.consecutive_holds += 1;
+            state.live.hold(until, now);
         }
         let next = match decision.disposition {
             Disposition::Delivered => Next::Delivered,
@@ -50,14 +56,9 @@ impl Core {
             Disposition::Retry { at, counted } => Next::Retry { at, counted },
         };
         self.count(granted, &attempt, next, now, state);
-        self.return_places(state, Places { n: 1, trouble }, now);
-        let live = state.live_to_write();
-        let pause = decision.pause;
-        drop(guard);
-        if pause {
-            self.pause_by_410(now);
-        }
-        self.record(Recorded { id: granted.id, attempt, next, live });
+        // What an endpoint started anew has learnt meanwhile is newer.
+        let live = if state.over { None } else { state.live_to_write() };
+        (Recorded { id: granted.id, attempt, next, live }, decision.pause)
     }
 
     pub(super) fn count(&self, granted: &Granted, attempt: &Attempt, next: Next, now: Timestamp, state: &mut State) {
@@ -82,18 +83,26 @@ impl Core {
         }
     }
 
-    pub(super) fn record(&self, done: Recorded) {
+    /// Without a flight: once more, for one that ended before.
+    pub(super) fn record(&self, done: Recorded, flight: Option<Flight>) {
         let (id, next) = (done.id, done.next);
         let kept = done.clone();
         let retry_at = match next {
             Next::Retry { at, .. } => Some(at),
             _ => None,
         };
-        let answer = self.home.common.store.record(self.id, done);
-        // The store applies it in memory; what it cannot take is kept here and nothing more is started.
-        let result = answer.now_or_never().unwrap_or_else(|| Err(StoreError::Unavailable("no answer".to_owned())));
+        let result = self.tell_store(done);
         let now = clock::now();
         let mut state = self.state.borrow_mut();
+        if state.over {
+            if result.is_ok() {
+                flight.into_iter().for_each(Flight::answered);
+                self.seat.call(vec![self.id]);
+            }
+            // What the store did not take is given back with its flight.
+            return;
+        }
+        flight.into_iter().for_each(Flight::answered);
         match result {
             Ok(successor) => {
                 let successor = successor.filter(|head: &Head| head.retry_due.is_none_or(|due| due <= now));
@@ -109,6 +118,12 @@ impl Core {
                 state.queue.handle(Input::StoreFailed(Asked::Record(id)), now);
             }
         }
+    }
+
+    /// The store applies it in memory at once; what it cannot take is kept here, and nothing more is started.
+    pub(super) fn tell_store(&self, done: Recorded) -> Result<Option<Head>, StoreError> {
+        let answer = self.home.common.store.record(self.id, done);
+        answer.now_or_never().unwrap_or_else(|| Err(StoreError::Unavailable("no answer".to_owned())))
     }
 
     pub(super) fn pause_by_410(&self, now: Timestamp) {

@@ -15,7 +15,9 @@ const SUCCESS_WRITTEN_EVERY: Duration = Duration::from_secs(5);
 impl State {
     /// What an outcome says of the endpoint.
     pub(super) fn note(&mut self, attempt: &Attempt, signal: Signal, probe: bool, now: Timestamp) {
-        self.trouble = matches!(attempt.outcome, Outcome::Unreached { .. });
+        let answered = matches!(attempt.outcome, Outcome::Answered { .. });
+        self.trouble = signal == Signal::Failure || (self.trouble && !answered);
+        self.answered |= answered && signal != Signal::Failure;
         match signal {
             Signal::Failure => self.live.consecutive_failures = self.live.consecutive_failures.saturating_add(1),
             Signal::Alive => self.live.consecutive_failures = 0,

@@ -13,8 +13,8 @@ pub enum Gate {
     Probe,
     /// Nothing before `until`; `None`: until an event says otherwise.
     Closed { until: Option<Timestamp> },
-    /// The breaker is open: nothing before `until` but what a person asked for, as a probe.
-    Broken { until: Option<Timestamp> },
+    /// The breaker is open: nothing before `until` but the head that a person asked for, as a probe.
+    Broken { until: Option<Timestamp>, asked: Option<Head> },
     /// Nothing until a person resumes it; nothing is loaded meanwhile.
     Stopped,
 }

@@ -85,6 +85,11 @@ impl Model {
         Ready { due, more, next_due: later.min() }
     }
 
+    /// The oldest due head that a person asked for.
+    fn asked_for(&self, now: Timestamp) -> Option<Head> {
+        self.due(now).into_iter().find(|head| head.manual)
+    }
+
     fn start(&mut self, ids: &[DeliveryId]) -> Vec<DeliveryId> {
         let mut gone = Vec::new();
         let heads = self.heads();
@@ -170,6 +175,9 @@ impl World {
     fn turn(&mut self) {
         self.idle = false;
         for _ in 0..10_000 {
+            if let Gate::Broken { asked, .. } = &mut self.gate {
+                *asked = self.store.asked_for(self.now).filter(|head| self.queue.could_start(head, self.now));
+            }
             let effect = self.queue.next(self.now, self.gate);
             assert!(self.queue.due() <= self.queue.window_bound(), "the window stays within its bound");
             match effect {
@@ -218,7 +226,8 @@ impl World {
         assert!(self.queue.in_flight() <= self.concurrency.max(1), "at most `concurrency` in flight");
         match self.gate {
             Gate::Open(n) => assert!(ids.len() <= n),
-            Gate::Probe | Gate::Broken { .. } => assert_eq!(ids.len(), 1),
+            Gate::Probe => assert_eq!(ids.len(), 1),
+            Gate::Broken { asked, .. } => assert_eq!(ids, asked.map(|head| head.id).as_slice()),
             Gate::Closed { .. } | Gate::Stopped => panic!("started through a closed gate"),
         }
         let keys: Vec<u64> = self.queue.in_flight.iter().map(|(_, key)| *key).collect();
@@ -419,7 +428,7 @@ fn apply(world: &mut World, step: Step) {
                 0 => Gate::Closed { until },
                 1 => Gate::Stopped,
                 2 => Gate::Probe,
-                3 => Gate::Broken { until },
+                3 => Gate::Broken { until, asked: None },
                 4 => Gate::Open(1),
                 _ => Gate::Open(usize::MAX),
             };
@@ -585,10 +594,27 @@ fn the_probe_is_what_a_person_asked_for_else_the_head_with_the_fewest_attempts()
     world.turn();
     assert_eq!(world.starts[0].id, DeliveryId(2));
     row(&mut world, 1, 5, true);
-    world.gate = Gate::Broken { until: None };
+    world.gate = Gate::Broken { until: None, asked: None };
     world.wake(true);
     world.turn();
     assert_eq!(world.starts[1].id, DeliveryId(1));
+}
+
+#[test]
+fn under_an_open_breaker_what_a_person_asked_for_starts_though_the_window_holds_others() {
+    let mut world = world_with([]);
+    world.gate = Gate::Broken { until: Some(world.now + Duration::from_secs(60)), asked: None };
+    for key in 0..200 {
+        world.store.accept(key);
+    }
+    world.wake(false);
+    world.turn();
+    assert_eq!(world.starts.len(), 0);
+    let row = world.store.rows.get_mut(&150).expect("accepted");
+    (row.attempts, row.manual) = (3, true);
+    world.wake(false);
+    world.turn();
+    assert_eq!(world.starts.first().map(|h| h.id), Some(DeliveryId(150)));
 }
 
 #[test]

@@ -74,11 +74,10 @@ impl Window {
         };
     }
 
-    pub fn remove(&mut self, head: &Head) {
-        match head.retry_due {
-            None => self.firsts.remove(&(head.position, head.id)),
-            Some(due) => self.retries.remove(&(due, head.id)),
-        };
+    /// Removes a head however it was held: it may have become another one since.
+    pub fn forget(&mut self, id: DeliveryId) {
+        self.firsts.retain(|(_, held), _| *held != id);
+        self.retries.retain(|(_, held), _| *held != id);
     }
 
     /// Takes the next head that may start, from the lists in turn while both have one.

@@ -176,7 +176,7 @@ fn apply(tx: &mut Tx<'_>, kind: BulkKind, id: DeliveryId) -> Result<Option<Endpo
             {
                 return Ok(None);
             }
-            retry::retry(tx, id).map(|requeued| requeued.endpoint)
+            retry::retry(tx, id, false).map(|requeued| requeued.endpoint)
         }
     };
     match result {

@@ -27,6 +27,7 @@ type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
 pub fn load(db: &Connection, shared: &Arc<Shared>) -> Result<(), StoreError> {
     let error = |e| schema::classify(&shared.folder.join(FILE), e);
     let set = read_set(db, 1, &DefinitionSet::default()).map_err(error)?;
+    shared.standstill.load(db).map_err(error)?;
     shared.set_definitions(Arc::new(set));
     for stored in &shared.definitions().endpoints {
         shared.ledger(stored.endpoint.id).lock().paused_total_us = stored.live.paused_total_us;
@@ -158,6 +159,8 @@ fn write_webhook(tx: &mut Tx<'_>, write: &WebhookWrite, audit: &NewAudit) -> Res
         None => create(tx, write, &spec, &source, endpoint)?,
         Some(id) => update(tx, id, write, &spec, &source, endpoint)?,
     };
+    let active = write.spec.enabled && !write.orphaned;
+    tx.shared.standstill.write(tx.db, id, active, tx.now).map_err(|e| tx.error(e))?;
     let named = NewAudit { target: format!("webhook {id}"), ..audit.clone() };
     write_audit(tx, &named)?;
     Ok(id)

@@ -30,6 +30,7 @@ use crate::domain::policy::Ordering;
 use crate::domain::time::Timestamp;
 use crate::store::{Head, Next, OrderingPolicy, StoreError};
 
+mod asked;
 mod deep;
 mod fold;
 mod orders;
@@ -118,6 +119,8 @@ pub struct Ledger {
     /// Webhooks whose deliveries are sent; those of others step aside: they are no heads and hold nobody.
     active: Arc<HashSet<WebhookId>>,
     deep: Option<Deep>,
+    /// Those a person asked for.
+    asked: Vec<DeliveryId>,
     /// When the oldest row was accepted that a restart found and nothing has looked at yet.
     pub oldest_row: Option<Timestamp>,
     /// Microseconds the endpoint has been paused in all: ages stand still meanwhile.
@@ -141,6 +144,7 @@ impl Ledger {
             retries: BTreeSet::new(),
             active,
             deep: None,
+            asked: Vec::new(),
             oldest_row: None,
             paused_total_us: 0,
             unfinished: 0,
@@ -300,12 +304,6 @@ impl Ledger {
         self.insert(entry);
         self.settle(key);
         None
-    }
-
-    /// The same for all that is in flight.
-    pub fn release_all(&mut self) -> Vec<Entry> {
-        let started: Vec<_> = self.entries.values().filter(|e| e.in_flight).map(|e| e.id).collect();
-        started.into_iter().filter_map(|id| self.release(id)).collect()
     }
 
     fn land(&mut self, key: u64, id: DeliveryId) {

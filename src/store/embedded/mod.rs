@@ -14,7 +14,8 @@
 //! | `writer`, `tx`, `ops`, `counts`, `accept`, `idempotency`, `plan`, `body` | the one transaction after another |
 //! | `load` | rows back into a ledger |
 //! | `recovery` | opening, and saving what a damaged file still holds |
-//! | `definitions`, `tokens`, `retry`, `cancel`, `bulk`, `moving`, `purge`, `beside`, `prune`, `leftovers` | what people and timers order |
+//! | `definitions`, `tokens`, `retry`, `cancel`, `bulk`, `moving`, `purge`, `beside` | what people order |
+//! | `prune`, `leftovers`, `expire`, `standstill` | what time ends, and when it stands still |
 //! | `reads`, `rows`, `readers`, `filter` | [`Archive`](crate::store::Archive) |
 
 use std::sync::{Arc, mpsc};
@@ -35,6 +36,7 @@ mod cancel;
 mod checkpoint;
 mod counts;
 mod definitions;
+mod expire;
 mod filter;
 mod idempotency;
 mod ledger;
@@ -53,6 +55,7 @@ mod retry;
 mod rows;
 mod schema;
 mod shared;
+mod standstill;
 #[cfg(test)]
 mod tests;
 mod tokens;

@@ -61,6 +61,8 @@ fn move_one(
     from: EndpointId,
     to: EndpointId,
 ) -> Result<bool, StoreError> {
+    // Each endpoint keeps a clock of its own, which stood still while it was paused.
+    let mut clocks = 0;
     let old = tx.shared.ledger(from);
     // Under the lock nobody starts or ends it; what ended before is drained, so that the row says what it is now.
     let mut old = old.lock();
@@ -72,10 +74,12 @@ fn move_one(
     debug_assert_eq!(at, from);
     if state.unfinished() {
         let retrying = state == DeliveryState::Retrying;
+        clocks = old.paused_total_us;
         old.forget(id, retrying);
         drop(old);
         let new = tx.shared.ledger(to);
         let mut new = new.lock();
+        clocks -= new.paused_total_us;
         new.unfinished += 1;
         new.retrying += u64::from(retrying);
     } else if state == DeliveryState::Failed {
@@ -84,6 +88,6 @@ fn move_one(
     } else {
         return Ok(true);
     }
-    tx.apply(Op::Moved { id, webhook, from, to, state }).map_err(|e| tx.error(e))?;
+    tx.apply(Op::Moved { id, webhook, from, to, state, clocks }).map_err(|e| tx.error(e))?;
     Ok(true)
 }

@@ -20,6 +20,12 @@ pub const MANUAL: i64 = 2;
 /// The event's type, in the flags of an open row: nothing else of the event is needed to put it in order.
 const TYPE_SHIFT: u32 = 4;
 
+/// Pauses are the store's to count; and what was written before a person resumed it says nothing any more.
+const UPDATE_LIVE: &str = "
+UPDATE endpoint
+SET live = json_set(?2, '$.paused_total_us', coalesce(json_extract(live, '$.paused_total_us'), 0))
+WHERE id = ?1 AND json_extract(live, '$.resumed_at') IS json_extract(?2, '$.resumed_at')";
+
 #[derive(Debug)]
 pub enum Op {
     /// An unfinished delivery as it stands.
@@ -48,6 +54,8 @@ pub enum Op {
         from: EndpointId,
         to: EndpointId,
         state: DeliveryState,
+        /// Microseconds by which the clock it ages by is ahead there.
+        clocks: i64,
     },
     /// Nothing follows the attempt in flight, also after a restart.
     Canceling(DeliveryId),
@@ -107,17 +115,19 @@ impl Op {
             }
             Self::Attempt { id, number, attempt } => record(db, *id, *number, attempt),
             Self::Live { endpoint, live } => db
-                .prepare_cached("UPDATE endpoint SET live = ?2 WHERE id = ?1")?
+                .prepare_cached(UPDATE_LIVE)?
                 .execute(params![endpoint.0, serde_json::to_string(live).unwrap_or_default()])
                 .map(drop),
-            Self::Moved { id, webhook, from, to, state } => {
+            Self::Moved { id, webhook, from, to, state, clocks } => {
                 if !state.unfinished() {
                     *deltas.entry((*from, *webhook, state.code())).or_default() -= 1;
                     *deltas.entry((*to, *webhook, state.code())).or_default() += 1;
                 }
-                db.prepare_cached("UPDATE delivery SET endpoint = ?2 WHERE id = ?1")?
-                    .execute(params![id.0, to.0])
-                    .map(drop)
+                db.prepare_cached(
+                    "UPDATE delivery SET endpoint = ?2, first_attempt = first_attempt + ?4 WHERE id = ?1 AND endpoint = ?3",
+                )?
+                .execute(params![id.0, to.0, from.0, clocks])
+                .map(drop)
             }
             Self::Canceling(id) => {
                 db.prepare_cached("INSERT OR IGNORE INTO canceling(id) VALUES(?1)")?.execute([id.0]).map(drop)

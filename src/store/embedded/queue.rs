@@ -94,8 +94,13 @@ impl Queue for EmbeddedStore {
         let mut granted = Vec::with_capacity(ids.len());
         {
             let mut ledger = ledger.lock();
+            let paused = ledger.paused_total_us;
             for id in ids {
-                granted.push(ledger.start(id).cloned().ok_or(id));
+                let mut entry = ledger.start(id).cloned().ok_or(id);
+                if let Ok(Entry { first_attempt_at: Some(first), webhook, .. }) = &mut entry {
+                    *first = Timestamp(first.0 + paused + self.shared.standstill.at(*webhook, clock::now()));
+                }
+                granted.push(entry);
             }
         }
         let complete =
@@ -137,18 +142,8 @@ impl Queue for EmbeddedStore {
         }
     }
 
-    fn release_all(&self, endpoint: EndpointId) {
-        let ledger = self.shared.ledger(endpoint);
-        let mut ledger = ledger.lock();
-        let started: Vec<DeliveryId> = ledger.entries().filter(|e| e.in_flight).map(|e| e.id).collect();
-        for canceled in ledger.release_all() {
-            end_canceled(&self.shared, &mut ledger, &canceled, clock::now());
-        }
-        started.into_iter().for_each(|id| tell_back(&self.shared, &ledger, id));
-    }
-
     fn retry(&self, id: DeliveryId) -> Answer<Requeued> {
-        self.shared.write(move |tx| retry::retry(tx, id), |requeued| requeued).boxed()
+        self.shared.write(move |tx| retry::retry(tx, id, true), |requeued| requeued).boxed()
     }
 
     fn cancel(&self, id: DeliveryId) -> Answer<EndpointId> {
@@ -194,7 +189,7 @@ impl Queue for EmbeddedStore {
             .write(
                 move |tx| {
                     let mut stored = definitions::stored(tx, endpoint)?;
-                    if let (Control::Paused { since, .. }, Control::Active) = (&stored.control, &control) {
+                    if let Control::Paused { since, .. } | Control::Quarantined { since } = &stored.control {
                         stored.live.paused_total_us += (tx.now.0 - since.0).max(0);
                     }
                     if control == Control::Active {
@@ -245,9 +240,27 @@ impl Queue for EmbeddedStore {
         let ledgers = self.shared.all_ledgers();
         let pending = |l: &Arc<parking_lot::Mutex<super::ledger::Ledger>>| {
             let ledger = l.lock();
-            PendingEndpoint { endpoint: ledger.endpoint, unfinished: ledger.unfinished }
+            PendingEndpoint { endpoint: ledger.endpoint, unfinished: ledger.unfinished, retrying: ledger.retrying }
         };
         ledgers.iter().map(pending).filter(|p| p.unfinished > 0).collect()
+    }
+
+    fn asked_for(&self, endpoint: EndpointId, now: Timestamp) -> Option<Head> {
+        self.shared.ledger(endpoint).lock().asked_for(now)
+    }
+
+    fn set_service(&self, on: bool) -> Answer<()> {
+        let shared = self.shared.clone();
+        self.shared
+            .write(
+                move |tx| tx.shared.standstill.write_service(tx.db, on, tx.now).map_err(|e| tx.error(e)),
+                move |()| shared.standstill.follow_service(on, clock::now()),
+            )
+            .boxed()
+    }
+
+    fn expire(&self, ages: Vec<(EndpointId, Duration)>, batch: usize) -> Answer<Expired> {
+        self.shared.write(move |tx| super::expire::run(tx, &ages, batch), |expired| expired).boxed()
     }
 
     fn flush(&self) -> Answer<()> {
@@ -326,7 +339,8 @@ fn record(shared: &Arc<Shared>, endpoint: EndpointId, done: Recorded) -> Result<
     let ledger = shared.ledger(endpoint);
     // The operations are remembered under the ledger's lock, so that their order is the order of the changes.
     let mut ledger = ledger.lock();
-    let started = Timestamp(done.attempt.started_at.0 - ledger.paused_total_us);
+    let stood = ledger.get(done.id).map_or(0, |e| shared.standstill.at(e.webhook, done.attempt.started_at));
+    let started = Timestamp(done.attempt.started_at.0 - ledger.paused_total_us - stood);
     let Finished { entry, state, successor } = ledger.finish(done.id, done.next, started)?;
     ledger.touch(done.id);
     let (id, webhook, number) = (entry.id, entry.webhook, entry.attempts);

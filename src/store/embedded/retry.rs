@@ -28,8 +28,8 @@ fn check(tx: &Tx<'_>, id: DeliveryId, state: DeliveryState) -> Result<(), StoreE
     Ok(())
 }
 
-/// A manual retry.
-pub fn retry(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Requeued, StoreError> {
+/// A retry that people ordered; `manual`: for this very one, so that it may be an open breaker's probe.
+pub fn retry(tx: &mut Tx<'_>, id: DeliveryId, manual: bool) -> Result<Requeued, StoreError> {
     let (mut state, endpoint) = look_up(tx, id)?;
     let set = tx.definitions();
     let row = any_entry(tx.db, id).map_err(|e| tx.error(e))?;
@@ -51,8 +51,8 @@ pub fn retry(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Requeued, StoreError> {
                 // It was started this moment.
                 return Err(StoreError::Conflict("the delivery is in_flight".to_owned()));
             }
-            (entry.due, entry.manual) = (Some(tx.now), true);
-            let resident = ledger.hurry(id, tx.now);
+            (entry.due, entry.manual) = (Some(tx.now), manual);
+            let resident = ledger.hurry(id, manual, tx.now);
             if resident.is_none() {
                 ledger.hurry_evicted(entry.object_key, id, tx.now);
             }
@@ -63,7 +63,7 @@ pub fn retry(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Requeued, StoreError> {
         }
         state => {
             // Its budget of attempts, its backoff and its age start anew; attempt numbers go on.
-            (entry.counted, entry.due, entry.first_attempt_at, entry.manual) = (0, None, None, true);
+            (entry.counted, entry.due, entry.first_attempt_at, entry.manual) = (0, None, None, manual);
             tx.shared.count(endpoint, entry.webhook, state, -1);
             tx.shared.backlog_change(1);
             let webhook = entry.webhook;
@@ -74,6 +74,9 @@ pub fn retry(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Requeued, StoreError> {
             tx.tell(answer.endpoint, &entry, DeliveryState::Pending);
             tx.shared.ledger(answer.endpoint).lock().requeue(entry, tx.now);
         }
+    }
+    if manual {
+        tx.shared.ledger(answer.endpoint).lock().ask_for(id);
     }
     Ok(answer)
 }

@@ -71,6 +71,9 @@ CREATE TABLE bulk(
 CREATE TABLE meta(k TEXT PRIMARY KEY, v INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
+/// Retries by age. Made at open, for files that were made without it.
+const AGING: &str = "CREATE INDEX IF NOT EXISTS delivery_aging ON delivery(webhook, first_attempt) WHERE state = 1";
+
 /// Opens the database for writing, making it when the folder is empty.
 ///
 /// # Errors
@@ -94,6 +97,7 @@ pub fn open_writer(folder: &Path) -> Result<Connection, StoreError> {
          PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY;"
     ))
     .map_err(ours)?;
+    db.execute_batch(AGING).map_err(ours)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)
 }

@@ -18,6 +18,7 @@ use super::body::{Budget, Recent};
 use super::ledger::{Ledger, RESIDENT_MAX};
 use super::ops::Op;
 use super::readers::Readers;
+use super::standstill::Standstill;
 use super::tx::Tx;
 use super::writer::{Command, Job};
 use crate::domain::delivery::DeliveryState;
@@ -67,6 +68,7 @@ pub struct Shared {
     health: RwLock<Health>,
     ended: watch::Sender<Option<WriterEnd>>,
     pub on_work: OnceLock<OnWork>,
+    pub standstill: Standstill,
 }
 
 impl Shared {
@@ -92,6 +94,7 @@ impl Shared {
             health: RwLock::new(Health::Ok),
             ended: watch::Sender::new(None),
             on_work: OnceLock::new(),
+            standstill: Standstill::default(),
         }
     }
 
@@ -224,6 +227,7 @@ impl Shared {
 
     /// New definitions are in force: deliveries of webhooks that stopped step aside, those that returned come back.
     pub fn set_definitions(&self, set: Arc<DefinitionSet>) {
+        self.standstill.follow(&set.webhooks, crate::clock::now());
         let sent = set.webhooks.iter().filter(|w| w.active() && !w.moving);
         let active: Arc<HashSet<WebhookId>> = Arc::new(sent.map(|w| w.id).collect());
         *self.definitions.write() = set;
@@ -254,7 +258,9 @@ impl Shared {
         let mut slot = self.definitions.write();
         let mut set = DefinitionSet::clone(&slot);
         for stored in &mut set.endpoints {
-            if let Some(live) = changed.get(&stored.endpoint.id) {
+            // What was written before a person resumed it says nothing any more.
+            let current = |live: &&LiveState| live.resumed_at == stored.live.resumed_at;
+            if let Some(live) = changed.get(&stored.endpoint.id).filter(current) {
                 let LiveState { paused_total_us, resumed_at, .. } = stored.live;
                 let live = LiveState { paused_total_us, resumed_at, ..live.clone() };
                 *stored = Arc::new(crate::store::StoredEndpoint { live, ..(**stored).clone() });

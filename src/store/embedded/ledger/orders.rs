@@ -22,14 +22,14 @@ impl Ledger {
         Some(Some(entry))
     }
 
-    /// Makes a resident retry due now.
-    pub fn hurry(&mut self, id: DeliveryId, now: Timestamp) -> Option<Entry> {
+    /// Makes a resident retry due now. `manual`: a person asked for this very one.
+    pub fn hurry(&mut self, id: DeliveryId, manual: bool, now: Timestamp) -> Option<Entry> {
         let entry = self.entries.get(&id).filter(|e| e.due.is_some() && !e.in_flight)?;
         let key = self.lane_key(entry);
         self.hide(key);
         let entry = self.entries.get_mut(&id)?;
         entry.due = Some(now);
-        entry.manual = true;
+        entry.manual = manual;
         let entry = entry.clone();
         self.expose(key);
         Some(entry)
