@@ -71,11 +71,10 @@ fn a_damaged_file_is_named_left_alone_and_recovered_elsewhere() {
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(at: &Path, mebibytes: u32) -> Option<Self> {
+    fn mount(at: &Path, options: &str) -> Option<Self> {
         fs::create_dir_all(at).expect("a writable folder");
-        let size = format!("size={mebibytes}m");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).stderr(Stdio::null());
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).stderr(Stdio::null());
         mount.status().is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))
     }
 
@@ -99,7 +98,7 @@ impl Drop for SmallDisk {
 fn a_full_disk(mebibytes: u32, with_ballast: bool) {
     let receiver = Receiver::start();
     let mut server = TestServer::prepare(Options::default().expect_error("the disk is full"));
-    let Some(disk) = SmallDisk::mount(&server.data(), mebibytes) else {
+    let Some(disk) = SmallDisk::mount(&server.data(), &format!("size={mebibytes}m")) else {
         return eprintln!("not tested: a file system can only be mounted as root");
     };
     server.start_again();
@@ -135,6 +134,19 @@ fn a_full_disk(mebibytes: u32, with_ballast: bool) {
     server.start_again();
     let status = server.get("/api/status/").expect(200).json();
     assert_eq!(status["events"], json!(taken + 1), "nothing lost, and nothing kept that was refused");
+}
+
+#[test]
+fn a_read_only_data_folder_is_named() {
+    let mut server = TestServer::prepare(Options::default().expect_error("cannot open the store"));
+    let Some(_disk) = SmallDisk::mount(&server.data(), "ro,size=1m") else {
+        return eprintln!("not tested: a file system can only be mounted as root");
+    };
+    server.spawn();
+    assert_eq!(server.wait_for_exit().code(), Some(1));
+    let log = server.log().join("\n");
+    let expected = format!("the data folder {} cannot be written: Read-only file system", server.data().display());
+    assert!(log.contains(&expected), "{log}");
 }
 
 #[test]
