@@ -17,12 +17,14 @@ use crate::domain::payload_url::PayloadUrl;
 use crate::domain::webhook::{Source, Webhook, WebhookSpec};
 
 mod coalescing;
+mod early_rows;
 mod leftovers;
 mod model;
 pub mod pruning;
 mod races;
 
 pub use coalescing::folds_in_order;
+pub use early_rows::early_rows;
 pub use leftovers::leaves_nothing_behind;
 use model::Model;
 pub use races::records_while_people_order;

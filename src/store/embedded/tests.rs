@@ -60,6 +60,13 @@ proptest! {
 }
 
 #[test]
+fn keeps_order_among_early_rows() {
+    for steps in conformance::early_rows() {
+        reopening(|open| conformance::live(open, steps));
+    }
+}
+
+#[test]
 fn records_while_people_order() {
     reopening(|open| conformance::records_while_people_order(open()));
 }
