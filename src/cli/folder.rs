@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::output;
 use crate::config::Config;
-use crate::store::admin::{MAX_TOKEN_NAME, NewAudit, Scope, Token, token_name};
+use crate::store::admin::{MAX_TOKEN_NAME, NewAudit, NewToken, Scope, Token, token_name};
 use crate::store::embedded::{self, EmbeddedStore};
 use crate::store::{Definitions, StoreConfig, StoreError};
 use crate::web::auth;
@@ -74,7 +74,8 @@ impl OfflineTokens {
         let scopes = scopes.iter().map(|s| scope(s)).collect::<anyhow::Result<Vec<Scope>>>()?;
         let text = auth::generate();
         let audit = self.audit("token.create", name, json!({ "scopes": scopes }));
-        let token = self.store.create_token(name.to_owned(), scopes, auth::hash(&text), audit).await?;
+        let new = NewToken { name: name.to_owned(), scopes, hash: auth::hash(&text) };
+        let token = self.store.create_token(new, audit).await?;
         let mut shown = shown(&token);
         shown["token"] = text.into();
         Ok(shown)

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 
 use super::by_server;
 use crate::config::Config;
-use crate::store::admin::Scope;
+use crate::store::admin::{NewToken, Scope};
 use crate::store::{Store, StoreError};
 use crate::web::auth;
 
@@ -32,7 +32,8 @@ pub async fn provide(store: &Arc<dyn Store>, config: &Config) -> anyhow::Result<
     let hash = auth::hash(&token);
     if !store.tokens().iter().any(|t| t.hash == hash) {
         let audit = by_server("token.create", format!("token {BOOTSTRAP}"));
-        match store.put_token(BOOTSTRAP.to_owned(), vec![Scope::Admin], hash, audit).await {
+        let new = NewToken { name: BOOTSTRAP.to_owned(), scopes: vec![Scope::Admin], hash };
+        match store.put_token(new, audit).await {
             Ok(_) => {}
             Err(StoreError::Conflict(_)) => {
                 let file = path.display().to_string();

@@ -47,6 +47,15 @@ pub struct Token {
     pub created: Timestamp,
 }
 
+/// A token to be made.
+#[derive(Debug)]
+pub struct NewToken {
+    pub name: String,
+    pub scopes: Vec<Scope>,
+    /// As in [`Token`].
+    pub hash: [u8; 32],
+}
+
 /// One line of the audit log.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AuditEntry {
@@ -167,24 +176,12 @@ pub trait Definitions: Send + Sync {
     fn tokens(&self) -> Arc<Vec<Token>>;
     /// # Errors
     /// `Conflict` for a repeated name.
-    fn create_token(
-        &self,
-        name: String,
-        scopes: Vec<Scope>,
-        hash: [u8; 32],
-        audit: NewAudit,
-    ) -> BoxFuture<'static, Result<Token, StoreError>>;
+    fn create_token(&self, new: NewToken, audit: NewAudit) -> BoxFuture<'static, Result<Token, StoreError>>;
     /// Makes a token in the place of the one of the same name, if there is one.
     ///
     /// # Errors
     /// `Conflict` for a token that was revoked: it stays so.
-    fn put_token(
-        &self,
-        name: String,
-        scopes: Vec<Scope>,
-        hash: [u8; 32],
-        audit: NewAudit,
-    ) -> BoxFuture<'static, Result<Token, StoreError>>;
+    fn put_token(&self, new: NewToken, audit: NewAudit) -> BoxFuture<'static, Result<Token, StoreError>>;
     /// Ends a token for good.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::domain::ids::{EndpointId, WebhookId};
 use crate::domain::payload_url::{Origin, PayloadUrl};
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::{Source, Webhook, WebhookSpec};
-use crate::store::admin::{BulkAction, DefinitionSet, Definitions, NewAudit, Scope, Token, WebhookWrite};
+use crate::store::admin::{BulkAction, DefinitionSet, Definitions, NewAudit, NewToken, Token, WebhookWrite};
 use crate::store::archive::{Listed, Page};
 use crate::store::{BulkKind, Filter, StoreError, StoredEndpoint};
 
@@ -365,12 +365,12 @@ impl Definitions for EmbeddedStore {
         self.shared.tokens()
     }
 
-    fn create_token(&self, name: String, scopes: Vec<Scope>, hash: [u8; 32], audit: NewAudit) -> Answer<Token> {
-        self.retoken(move |tx| tokens::create(tx, name, scopes, hash, &audit))
+    fn create_token(&self, new: NewToken, audit: NewAudit) -> Answer<Token> {
+        self.retoken(move |tx| tokens::create(tx, new, &audit))
     }
 
-    fn put_token(&self, name: String, scopes: Vec<Scope>, hash: [u8; 32], audit: NewAudit) -> Answer<Token> {
-        self.retoken(move |tx| tokens::put(tx, name, scopes, hash, &audit))
+    fn put_token(&self, new: NewToken, audit: NewAudit) -> Answer<Token> {
+        self.retoken(move |tx| tokens::put(tx, new, &audit))
     }
 
     fn revoke_token(&self, id: u32, audit: NewAudit) -> Answer<()> {

@@ -7,7 +7,7 @@ use super::ops::{meta, set_meta};
 use super::tx::Tx;
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
-use crate::store::admin::{NewAudit, Scope, Token};
+use crate::store::admin::{NewAudit, NewToken, Scope, Token};
 
 /// All tokens.
 pub fn read(db: &Connection) -> rusqlite::Result<Vec<Token>> {
@@ -25,13 +25,8 @@ pub fn read(db: &Connection) -> rusqlite::Result<Vec<Token>> {
 }
 
 /// Makes a token.
-pub fn create(
-    tx: &Tx<'_>,
-    name: String,
-    scopes: Vec<Scope>,
-    hash: [u8; 32],
-    audit: &NewAudit,
-) -> Result<Token, StoreError> {
+pub fn create(tx: &Tx<'_>, new: NewToken, audit: &NewAudit) -> Result<Token, StoreError> {
+    let NewToken { name, scopes, hash } = new;
     let known = read(tx.db).map_err(|e| tx.error(e))?;
     if known.iter().any(|t| t.name == name) {
         return Err(StoreError::Conflict(format!("a token named \"{name}\" exists already")));
@@ -48,18 +43,12 @@ pub fn create(
 }
 
 /// Makes a token in the place of the one of the same name.
-pub fn put(
-    tx: &Tx<'_>,
-    name: String,
-    scopes: Vec<Scope>,
-    hash: [u8; 32],
-    audit: &NewAudit,
-) -> Result<Token, StoreError> {
-    if meta(tx.db, &revoked_key(&hash)).map_err(|e| tx.error(e))?.is_some() {
+pub fn put(tx: &Tx<'_>, new: NewToken, audit: &NewAudit) -> Result<Token, StoreError> {
+    if meta(tx.db, &revoked_key(&new.hash)).map_err(|e| tx.error(e))?.is_some() {
         return Err(StoreError::Conflict("this token was revoked; it cannot be used again".to_owned()));
     }
-    tx.db.execute("DELETE FROM token WHERE name = ?1", [&name]).map_err(|e| tx.error(e))?;
-    create(tx, name, scopes, hash, audit)
+    tx.db.execute("DELETE FROM token WHERE name = ?1", [&new.name]).map_err(|e| tx.error(e))?;
+    create(tx, new, audit)
 }
 
 /// Ends a token for good.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
-use crate::store::admin::{MAX_TOKEN_NAME, NewAudit, Scope, Token, token_name};
+use crate::store::admin::{MAX_TOKEN_NAME, NewAudit, NewToken, Scope, Token, token_name};
 use crate::web::State;
 use crate::web::auth::{self, Admin, Allowed};
 use crate::web::body::JsonObject;
@@ -58,7 +58,7 @@ pub async fn create(auth: Allowed<Admin>, state: State, body: JsonObject) -> Res
         target: format!("token {name}"),
         detail: json!({ "scopes": scopes }),
     };
-    let made = state.store.create_token(name, scopes, auth::hash(&text), audit).await;
+    let made = state.store.create_token(NewToken { name, scopes, hash: auth::hash(&text) }, audit).await;
     let token = made.map_err(|error| match error {
         StoreError::Conflict(problem) => ApiError::field("name", problem),
         other => other.into(),
