@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod breaker;
 pub mod change;
 pub mod coalesce;
+pub mod condition;
 pub mod credentials;
 pub mod delivery;
 pub mod endpoint;
