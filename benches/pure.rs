@@ -12,12 +12,13 @@ use netbox_webhookd::domain::attempt::Outcome;
 use netbox_webhookd::domain::event::Event;
 use netbox_webhookd::domain::ids::{EndpointId, WebhookId};
 use netbox_webhookd::domain::models::Models;
-use netbox_webhookd::domain::payload_url::PayloadUrl;
+use netbox_webhookd::domain::payload_url::Target;
 use netbox_webhookd::domain::policy::Policy;
 use netbox_webhookd::domain::time::Timestamp;
 use netbox_webhookd::domain::webhook::{Source, Webhook, WebhookSpec};
 use netbox_webhookd::render;
 use netbox_webhookd::signing::{hook_signature, standard_signature};
+use netbox_webhookd::store::Route;
 use netbox_webhookd::store::admin::DefinitionSet;
 use serde_json::json;
 
@@ -43,7 +44,7 @@ fn webhook(id: u32, model: &str, format: &str) -> Webhook {
         id: WebhookId(id),
         revision: 1,
         spec: Arc::new(spec),
-        url: PayloadUrl::parse(&payload_url).expect("a valid URL"),
+        target: Target::parse(&payload_url).expect("a valid URL"),
         endpoint: EndpointId(id),
         source: Source::Api,
         orphaned: false,
@@ -60,18 +61,23 @@ fn intake(c: &mut Criterion) {
     });
     // 10 of 1,000 webhooks are for sites.
     let webhooks = (0..1_000).map(|i| webhook(i, if i % 100 == 0 { "dcim.site" } else { "dcim.rack" }, "backend"));
-    let set = DefinitionSet { revision: 1, webhooks: webhooks.map(Arc::new).collect(), endpoints: Vec::new() };
+    let set = DefinitionSet { revision: 1, webhooks: webhooks.map(Arc::new).collect(), ..DefinitionSet::default() };
     let catalog = Catalog::new(Arc::new(set));
-    c.bench_function("match it with 1,000 webhooks, 10 want it", |b| b.iter(|| catalog.plan(black_box(&event))));
+    c.bench_function("match it with 1,000 webhooks, 10 want it", |b| {
+        b.iter(|| catalog.plan(black_box(&event), Route::Match))
+    });
 }
 
 fn request(c: &mut Criterion) {
     let (_, _, event) = event();
     for format in ["backend", "netbox"] {
         let spec = webhook(1, "dcim.site", format).spec;
+        let prepared = render::Prepared::new(&spec);
         let source = render::Source { event: &event, folded_from: None, version: NetboxVersion(4, 4) };
-        c.bench_function(&format!("render its {format} body"), |b| b.iter(|| render::body(black_box(&spec), source)));
-        let body = render::body(&spec, source).expect("a body");
+        c.bench_function(&format!("render its {format} body"), |b| {
+            b.iter(|| prepared.body(black_box(&spec), &render::Lazy::new(source)))
+        });
+        let body = prepared.body(&spec, &render::Lazy::new(source)).expect("a body");
         c.bench_function(&format!("sign its {format} body with HMAC-SHA512"), |b| {
             b.iter(|| hook_signature("secret", black_box(&body)));
         });

@@ -1,24 +1,40 @@
 //! From a webhook and an event to the body and headers of a request. Pure.
 
 mod backend;
+mod context;
 mod headers;
 mod netbox;
+mod prepared;
 mod snapshots;
+pub mod template;
 
 use bytes::Bytes;
 
 use crate::config::NetboxVersion;
 use crate::domain::coalesce::fold;
 use crate::domain::event::{Event, EventType};
+use crate::domain::payload_url::Origin;
 use crate::domain::webhook::{PayloadFormat, WebhookSpec};
 
-pub use headers::headers;
+pub use prepared::{Lazy, Prepared};
+
+/// NetBox whose bodies are written when neither the configuration nor NetBox says which.
+pub const DEFAULT_VERSION: NetboxVersion = NetboxVersion(4, 4);
 
 /// Why no request can be made; becomes the attempt's `template` error.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
     #[error("additional header line {line}: {reason}")]
     Header { line: usize, reason: String },
+    #[error("{name}: {reason}")]
+    Template { name: &'static str, reason: String },
+    #[error("payload_url: what it renders to is no payload URL: {0}")]
+    Url(String),
+    #[error(
+        "payload_url: it renders to {0}, to which it has no endpoint: it was changed meanwhile, or it reaches more origins \
+         than delivery.max_template_origins allows"
+    )]
+    Origin(String),
 }
 
 /// What a body is made of.
@@ -38,20 +54,23 @@ impl Source<'_> {
     }
 }
 
-/// The body as it is sent and signed.
+/// Where an event goes if the payload URL is a template; `None`: nowhere, it cannot be rendered for this event.
+pub fn origin(webhook: &WebhookSpec, event: &Event) -> Option<Origin> {
+    let source = Source { event, folded_from: None, version: DEFAULT_VERSION };
+    Prepared::new(webhook).url(webhook, &Lazy::new(source)).map(|url| url.origin).ok()
+}
+
+/// The body of the payload format.
 ///
 /// `backend` follows the webhook's content type, form or JSON; `netbox` is JSON whatever the content type says, as
 /// NetBox does it since 2.7.8.
-///
-/// # Errors
-/// None today; templates will have some.
-pub fn body(webhook: &WebhookSpec, source: Source<'_>) -> Result<Bytes, RenderError> {
+fn plain_body(webhook: &WebhookSpec, source: Source<'_>) -> Bytes {
     let body = match webhook.payload_format {
         PayloadFormat::Backend if is_form(&webhook.http_content_type) => backend::form(source),
         PayloadFormat::Backend => backend::json(source),
         PayloadFormat::Netbox => netbox::json(source),
     };
-    Ok(body.into())
+    body.into()
 }
 
 /// Whether a content type, parameters aside, is that of an HTML form.
