@@ -1,19 +1,25 @@
 //! Every function that reads what comes from outside, driven with arbitrary bytes: what it must not do is panic, and what
 //! must hold of its result is asserted. Used by the fuzz targets beside it and by `tests/parsers.rs`.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use netbox_webhookd::catalog::Catalog;
 use netbox_webhookd::catalog::validate;
 use netbox_webhookd::config::Config;
+use netbox_webhookd::domain::condition::{Conditions, Subject};
 use netbox_webhookd::domain::event::Event;
 use netbox_webhookd::domain::models::Models;
 use netbox_webhookd::domain::payload_url::PayloadUrl;
 use netbox_webhookd::domain::time::Timestamp;
 use netbox_webhookd::intake::http::{Request, read};
+use netbox_webhookd::intake::netbox_queue::job;
+use netbox_webhookd::render::template::{self, Context, Template};
 use netbox_webhookd::sender::{Egress, retry_after as receivers_wish};
 use netbox_webhookd::store::admin::DefinitionSet;
 use netbox_webhookd::web::filter::{DELIVERY_FILTERS, pairs_of, parse};
@@ -41,7 +47,7 @@ pub fn intake(data: &[u8]) {
     let types = [None, Some("application/json"), Some("application/x-ndjson"), Some("text/plain; charset=utf-8")];
     let content_type = types[usize::from(*first) % types.len()];
     let request = Request { body: Bytes::copy_from_slice(body), content_type, idempotency_key: Some("k"), token: "1" };
-    let catalog = Catalog::new(Arc::new(DefinitionSet { revision: 1, webhooks: Vec::new(), endpoints: Vec::new() }));
+    let catalog = Catalog::new(Arc::new(DefinitionSet { revision: 1, ..DefinitionSet::default() }));
     match read(&request, &Models::builtin(), &catalog, 8, NOW) {
         Ok(events) => assert!(events.len() <= 8 && events.iter().all(|e| e.idempotency.is_some())),
         Err(error) => assert!((400..500).contains(&error.status()), "{error}"),
@@ -109,4 +115,48 @@ pub fn webhook(data: &[u8]) {
     if let Err(problems) = validate::create(&input, &Models::builtin()) {
         assert!(!problems.to_string().is_empty());
     }
+}
+
+/// A job of NetBox's queue: as it lies there, and as the pickle in it. What is read is one JSON object within the limits,
+/// and tells nothing of the user's password.
+pub fn rq_job(data: &[u8]) {
+    let limits = job::Limits { inflated: 1 << 20, steps: 1 << 16, memo: 1 << 14, json: 1 << 18 };
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::none());
+    packed.write_all(data).expect("memory");
+    for data in [data, &packed.finish().expect("memory")] {
+        match job::WebhookJob::decode_within(data, &limits) {
+            Ok(job) => {
+                let event = job.event_json();
+                assert!(event.starts_with("{\"event\": \"") && event.ends_with('}') && event.is_ascii());
+                assert!(job.data_json().len() <= limits.json);
+                assert!(!format!("{job:?}").contains("pbkdf2_sha256$"));
+            }
+            Err(error) => assert!(!format!("{error} {error:?}").contains("pbkdf2_sha256$")),
+        }
+    }
+}
+
+/// A template. What it renders to stays within its limits.
+pub fn template(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(read) = Template::parse(text) else { return };
+    let event =
+        r#"{"event": "created", "data": {"id": 1, "name": "a\u00e9", "tags": [{"slug": "x"}], "tenant": null}}"#;
+    let context = Context::from_json(event).expect("an object");
+    let limits = template::Limits { output: 4_096, fuel: 10_000 };
+    if let Ok(rendered) = read.render_within(&context, limits) {
+        assert!(rendered.len() <= limits.output);
+    }
+}
+
+/// Conditions, and the event they are held against behind the first line. Explaining is deciding.
+pub fn condition(data: &[u8]) {
+    let mut parts = data.splitn(2, |b| *b == b'\n');
+    let mut next = || parts.next().and_then(|part| serde_json::from_slice::<serde_json::Value>(part).ok());
+    let (Some(definition), event) = (next(), next()) else { return };
+    let Ok(conditions) = Conditions::parse(&definition) else { return };
+    let event = event.unwrap_or(serde_json::Value::Null);
+    let subject = Subject::new(&event, Some(&event));
+    let verdict = conditions.verdict(&subject);
+    assert_eq!(verdict.is_match(), conditions.matches(&subject), "{verdict}");
 }

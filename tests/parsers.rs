@@ -102,6 +102,11 @@ const CONFIG: &str =
 const WEBHOOK: &str = r#"{"name": "w", "models": ["dcim.site", "Device"], "type_create": true, "payload_url": "http://h/x",
   "additional_headers": "A: b", "http_method": "POST", "secret": "s"}"#;
 
+const TEMPLATE: &str =
+    "{% for k, v in data.items() %}{{ k|upper }}={{ v|tojson }}{% if not loop.last %}, {% endif %}{% endfor %}";
+const CONDITION: &str =
+    "{\"and\": [{\"attr\": \"a.b\", \"value\": \"^x+\", \"op\": \"regex\"}]}\n{\"a\": {\"b\": \"xx\"}}";
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
 
@@ -135,4 +140,13 @@ proptest! {
 
     #[test]
     fn webhooks(data in input(WEBHOOK)) { drive::webhook(&data) }
+
+    #[test]
+    fn jobs(data in input("\u{80}\u{5}(X\u{3}\0\0\0abcN)}t.")) { drive::rq_job(&data) }
+
+    #[test]
+    fn templates(data in input(TEMPLATE)) { drive::template(&data) }
+
+    #[test]
+    fn conditions(data in input(CONDITION)) { drive::condition(&data) }
 }

@@ -9,10 +9,13 @@ use serde_json::{Value, json};
 use super::validate::{FieldErrors, beside, create, patch, replace};
 use super::*;
 use crate::domain::credentials::MASK;
+use crate::domain::endpoint::{Control, Endpoint, LiveState};
 use crate::domain::ids::EndpointId;
 use crate::domain::models::Models;
 use crate::domain::time::Timestamp;
-use crate::domain::webhook::{HttpMethod, PayloadFormat, WebhookSpec};
+use crate::domain::webhook::{HttpMethod, PayloadFormat, Source, WebhookSpec};
+use crate::render::{self, DEFAULT_VERSION, Lazy, Prepared};
+use crate::store::StoredEndpoint;
 
 fn minimal() -> Value {
     json!({"name": "awx", "models": ["Site"], "type_create": true, "payload_url": "https://awx.example.com/hook"})
@@ -35,12 +38,12 @@ fn problems(changes: &Value) -> FieldErrors {
 }
 
 fn webhook(id: u32, spec: WebhookSpec) -> Webhook {
-    let url = crate::domain::payload_url::PayloadUrl::parse(&spec.payload_url).expect("a valid URL");
+    let target = Target::parse(&spec.payload_url).expect("a valid URL");
     Webhook {
         id: WebhookId(id),
         revision: 1,
         spec: Arc::new(spec),
-        url,
+        target,
         endpoint: EndpointId(id),
         source: Source::Api,
         orphaned: false,
@@ -51,7 +54,8 @@ fn webhook(id: u32, spec: WebhookSpec) -> Webhook {
 }
 
 fn set(webhooks: Vec<Webhook>) -> Arc<DefinitionSet> {
-    Arc::new(DefinitionSet { revision: 3, webhooks: webhooks.into_iter().map(Arc::new).collect(), endpoints: vec![] })
+    let webhooks = webhooks.into_iter().map(Arc::new).collect();
+    Arc::new(DefinitionSet { revision: 3, webhooks, ..DefinitionSet::default() })
 }
 
 fn event(event: &str, model: &str) -> Event {
@@ -60,7 +64,7 @@ fn event(event: &str, model: &str) -> Event {
 }
 
 fn matched(catalog: &Catalog, event: &Event) -> Vec<u32> {
-    catalog.plan(event).deliveries.iter().map(|p| p.webhook.0).collect()
+    catalog.plan(event, Route::Match).deliveries.iter().map(|p| p.webhook.0).collect()
 }
 
 #[test]
@@ -78,6 +82,55 @@ fn an_event_reaches_the_webhooks_of_its_model_and_type_in_their_order() {
     assert_eq!(matched(&catalog, &event("created", "VRF")), [0u32; 0]);
     assert_eq!(catalog.webhook(WebhookId(3)).map(|w| w.id), Some(WebhookId(3)));
     assert_eq!(catalog.revision(), 3);
+}
+
+#[test]
+fn conditions_decide_who_gets_an_event_and_say_why_not() {
+    let acme = json!({"and": [{"attr": "tenant.slug", "value": "acme"}, {"attr": "id", "value": 1, "op": "lte"}]});
+    let catalog = Catalog::new(set(vec![
+        webhook(1, spec(&json!({"conditions": acme}))),
+        webhook(2, spec(&json!({"conditions": {"attr": "tenant.slug", "value": "acme", "negate": true}}))),
+        webhook(3, spec(&json!({}))),
+    ]));
+    let site = |tenant: Value| {
+        let raw = json!({"event": "created", "model": "site", "data": {"id": 1, "tenant": tenant}}).to_string();
+        Event::parse(raw.into(), &Models::builtin(), Timestamp(0)).expect("a valid event")
+    };
+    assert_eq!(matched(&catalog, &site(json!({"slug": "acme"}))), [1, 3]);
+    assert_eq!(matched(&catalog, &site(json!({"slug": "umbrella"}))), [2, 3]);
+    assert_eq!(matched(&catalog, &site(json!(null))), [3], "a path that leads nowhere is no match, even negated");
+    let reason = |tenant, at: usize| catalog.explain(&site(tenant))[at].reason.clone().unwrap_or_default();
+    let said = reason(json!({"slug": "umbrella"}), 0);
+    assert!(said.contains("and[0]: tenant.slug is \"umbrella\""), "{said}");
+    let said = reason(json!(null), 0);
+    assert!(said.starts_with("conditions cannot be evaluated: "), "{said}");
+}
+
+#[test]
+fn a_templated_url_goes_to_the_endpoint_of_its_origin() {
+    let templated = webhook(1, spec(&json!({"payload_url": "https://{{ data.region }}.example/{{ data.id }}"})));
+    let text = templated.target.endpoint_key().clone();
+    let endpoint = |id: u32, origin: &str| {
+        let endpoint = Endpoint { id: EndpointId(id), url: text.clone(), origin: Origin(origin.into()) };
+        Arc::new(StoredEndpoint {
+            endpoint,
+            control: Control::Active,
+            live: LiveState::default(),
+            policy_patch: serde_json::Map::new(),
+        })
+    };
+    let endpoints = vec![endpoint(1, ""), endpoint(7, "https://eu.example")];
+    let webhooks = vec![Arc::new(templated)];
+    let catalog = Catalog::new(Arc::new(DefinitionSet { webhooks, endpoints, ..DefinitionSet::default() }));
+    let plan = |region: Value| {
+        let raw = json!({"event": "created", "model": "site", "data": {"id": 1, "region": region}}).to_string();
+        let event = Event::parse(raw.into(), &Models::builtin(), Timestamp(0)).expect("a valid event");
+        let Plan { deliveries, missing } = catalog.plan(&event, Route::Match);
+        (deliveries[0].endpoint.0, missing.into_iter().map(|new| new.origin.0.to_string()).collect::<Vec<_>>())
+    };
+    assert_eq!(plan(json!("eu")), (7, vec![]));
+    assert_eq!(plan(json!("us")), (1, vec!["https://us.example".to_owned()]), "it has to be made first");
+    assert_eq!(plan(json!("a b")), (1, vec![]), "no URL, no endpoint: the attempt says so");
 }
 
 #[test]
@@ -110,7 +163,7 @@ fn an_explanation_agrees_with_the_plan_and_says_why_not() {
 fn a_minimal_definition_gets_the_defaults_of_the_interface() {
     let (spec, url) = create(&minimal(), &Models::builtin()).expect("a valid definition");
     assert_eq!(spec.models, ["dcim.site"]);
-    assert_eq!(url.endpoint_key(), "https://awx.example.com/hook");
+    assert_eq!(&**url.endpoint_key(), "https://awx.example.com/hook");
     assert!(spec.enabled && spec.ssl_verification && !spec.type_update);
     assert_eq!((spec.http_method, spec.payload_format), (HttpMethod::Post, PayloadFormat::Backend));
     assert_eq!((spec.http_content_type.as_str(), spec.timeout), ("application/json", None));
@@ -145,14 +198,19 @@ fn each_rule_names_its_field() {
         (json!({"payload_url": ""}), "payload_url", "may not be blank"),
         (json!({"payload_url": "not a url"}), "payload_url", "Enter a valid URL"),
         (json!({"payload_url": "ftp://host/"}), "payload_url", "use http or https"),
-        (json!({"payload_url": "https://h/{{ data.id }}"}), "payload_url", "not supported in this version"),
-        (json!({"payload_url": "https://h/{% if x %}"}), "payload_url", "not supported in this version"),
-        (json!({"additional_headers": "X: {{ x }}"}), "additional_headers", "not supported in this version"),
+        (json!({"payload_url": "https://h/{% if x %}"}), "payload_url", "Not a valid template: line 1"),
+        (
+            json!({"payload_url": format!("https://h/{{{{ x }}}}{}", "x".repeat(490))}),
+            "payload_url",
+            "no more than 500",
+        ),
+        (json!({"additional_headers": "X: 1\nY: {{ x"}), "additional_headers", "Not a valid template: line 2"),
         (json!({"additional_headers": "X: 1\nbad"}), "additional_headers", "Line 2: has no \":\""),
-        (json!({"body_template": "{}"}), "body_template", "not supported in this version"),
-        (json!({"conditions": {"attr": "a", "value": 1}}), "conditions", "not supported in this version"),
-        (json!({"conditions": []}), "conditions", "not supported in this version"),
-        (json!({"follow_redirects": true}), "follow_redirects", "not supported in this version"),
+        (json!({"body_template": "{% include 'x' %}"}), "body_template", "Not a valid template: line 1"),
+        (json!({"conditions": {"attr": "a", "value": 1, "op": "is"}}), "conditions", "op"),
+        (json!({"conditions": {"not": []}}), "conditions", "not"),
+        (json!({"conditions": {"and": [{"attr": "a"}]}}), "conditions", "and[0]"),
+        (json!({"follow_redirects": true}), "follow_redirects", "Redirects are not followed"),
         (json!({"http_content_type": ""}), "http_content_type", "may not be blank"),
         (json!({"http_content_type": "a\nb"}), "http_content_type", "printable ASCII"),
         (json!({"secret": "x".repeat(256)}), "secret", "no more than 255"),
@@ -179,7 +237,8 @@ proptest! {
     #[test]
     fn headers_that_are_accepted_can_be_sent(text in "([a-zA-Z-]{1,9}|expect|\\PC{0,3})[: ]{0,2}[ -~\t\r\n:]{0,30}") {
         if let Ok((spec, _)) = create(&with(&json!({"additional_headers": text})), &Models::builtin()) {
-            prop_assert!(crate::render::headers(&spec).is_ok());
+            let source = render::Source { event: &event("created", "site"), folded_from: None, version: DEFAULT_VERSION };
+            prop_assert!(Prepared::new(&spec).headers(&spec, &Lazy::new(source)).is_ok());
         }
     }
 }
@@ -223,7 +282,7 @@ fn what_was_read_can_be_sent_back() {
     assert_eq!((&shown["id"], &shown["source"], &shown["orphaned"]), (&json!(7), &json!("api"), &json!(false)));
     assert_eq!(shown["created"], "1970-01-01T00:00:00.000000Z");
     let (again, url) = replace(&shown, &stored.spec, &Models::builtin()).expect("its own form");
-    assert_eq!((&again, &url), (&*stored.spec, &stored.url));
+    assert_eq!((&again, &url), (&*stored.spec, &stored.target));
     let moved = json!({"payload_url": "https://********@h/new"});
     let errors = patch(&moved, &stored.spec, &Models::builtin()).expect_err("the password is not known there");
     assert!(errors.0["payload_url"][0].contains("already set"), "{errors}");
@@ -259,7 +318,8 @@ fn a_name_is_taken_once() {
 #[test]
 fn no_event_may_have_more_deliveries_than_its_ids_can_count() {
     let shared = Arc::new(webhook(0, spec(&json!({}))));
-    let full = DefinitionSet { revision: 1, webhooks: vec![shared; crate::domain::ids::MAX_FANOUT], endpoints: vec![] };
+    let webhooks = vec![shared; crate::domain::ids::MAX_FANOUT];
+    let full = DefinitionSet { revision: 1, webhooks, ..DefinitionSet::default() };
     let one_more = |changes: &Value| beside(&full, None, &WebhookSpec { name: "new".to_owned(), ..spec(changes) });
     let errors = one_more(&json!({})).expect_err("one too many");
     assert!(errors.0["models"][0].starts_with("65535 webhooks match dcim.site created already"), "{errors}");

@@ -7,12 +7,14 @@ use serde_json::Value;
 
 use super::fields::Fields;
 pub use super::fields::{FieldErrors, NON_FIELD};
+use crate::domain::condition::Conditions;
 use crate::domain::credentials::{MASK, is_masked, unmasked_headers};
 use crate::domain::event::EventType;
 use crate::domain::ids::{MAX_FANOUT, WebhookId};
 use crate::domain::models::Models;
-use crate::domain::payload_url::{self, PayloadUrl, mask_userinfo};
+use crate::domain::payload_url::{self, Target, is_template, mask_userinfo};
 use crate::domain::webhook::{HttpMethod, PayloadFormat, Signing, WebhookSpec, header_lines, is_header_value};
+use crate::render::template::Template;
 use crate::signing::is_standard_secret;
 use crate::store::admin::DefinitionSet;
 
@@ -32,8 +34,8 @@ const MAX_CA_FILE: u64 = 1_048_576;
 const READ_ONLY: [&str; 10] =
     ["id", "url", "display", "endpoint_id", "source", "orphaned", "moving", "revision", "created", "last_updated"];
 
-/// A definition and its parsed URL.
-pub type Valid = (WebhookSpec, PayloadUrl);
+/// A definition, and where it sends.
+pub type Valid = (WebhookSpec, Target);
 
 /// A new definition: `POST`, or a `[[webhook]]` of the configuration file.
 ///
@@ -112,7 +114,8 @@ fn read(input: &Value, models: &Models, old: Option<&WebhookSpec>, whole: bool) 
     fields.boolean("ssl_verification", &mut spec.ssl_verification);
     fields.string("ca_file_path", &mut spec.ca_file_path, MAX_CA_PATH);
     fields.optional_number("timeout", &mut spec.timeout, 1, MAX_TIMEOUT);
-    read_unsupported(&mut fields, &mut spec);
+    read_conditions(&mut fields, &mut spec);
+    read_follow_redirects(&mut fields);
     fields.ignore(&READ_ONLY);
     let mut errors = fields.finish();
     keep_masked(&mut spec, old, &mut errors);
@@ -169,36 +172,27 @@ fn read_models(fields: &mut Fields<'_>, spec: &mut WebhookSpec, models: &Models)
     spec.models = labels;
 }
 
-/// Fields whose meaning is not there yet: anything but "none" is refused, for accepting a condition and ignoring it
-/// would send everything.
-fn read_unsupported(fields: &mut Fields<'_>, spec: &mut WebhookSpec) {
-    const LATER: &str = "not supported in this version";
-    if let Some(conditions) = fields.value("conditions") {
-        let empty = match conditions {
-            Value::Null => true,
-            Value::Object(o) => o.is_empty(),
-            Value::String(s) => s.is_empty(),
-            _ => false,
-        };
-        spec.conditions = None;
-        if !empty {
-            fields.errors.add("conditions", format!("Conditions are {LATER}; leave them empty."));
-        }
+/// NetBox's condition language; what means "none" is none.
+fn read_conditions(fields: &mut Fields<'_>, spec: &mut WebhookSpec) {
+    let Some(conditions) = fields.value("conditions") else { return };
+    spec.conditions = match conditions {
+        Value::Null => None,
+        Value::Object(members) if members.is_empty() => None,
+        Value::String(text) if text.is_empty() => None,
+        given => Some(given.clone()),
+    };
+    if let Some(error) = spec.conditions.as_ref().and_then(|conditions| Conditions::parse(conditions).err()) {
+        fields.errors.add("conditions", format!("{error}."));
     }
+}
+
+/// Redirects are never followed: the field is there so that a definition that asks for it is refused, not misunderstood.
+fn read_follow_redirects(fields: &mut Fields<'_>) {
     let mut follow = false;
     fields.boolean("follow_redirects", &mut follow);
     if follow {
-        fields.errors.add("follow_redirects", format!("Following redirects is {LATER}."));
-    }
-    if !spec.body_template.trim().is_empty() {
-        fields.errors.add("body_template", format!("Body templates are {LATER}; leave it empty."));
-    }
-    let templated = |text: &str| text.contains("{{") || text.contains("{%");
-    if templated(&spec.payload_url) {
-        fields.errors.add("payload_url", format!("A template (\"{{{{\" or \"{{%\") in the URL is {LATER}."));
-    }
-    if templated(&spec.additional_headers) {
-        fields.errors.add("additional_headers", format!("A template (\"{{{{\" or \"{{%\") in headers is {LATER}."));
+        let problem = "Redirects are not followed; give the final address as payload_url.";
+        fields.errors.add("follow_redirects", problem);
     }
 }
 
@@ -226,7 +220,7 @@ fn keep_masked(spec: &mut WebhookSpec, old: Option<&WebhookSpec>, errors: &mut F
 }
 
 /// The rules over values of the right type. Only what has no error yet is looked at.
-fn check(spec: &mut WebhookSpec, old: Option<&WebhookSpec>, errors: &mut FieldErrors) -> Option<PayloadUrl> {
+fn check(spec: &mut WebhookSpec, old: Option<&WebhookSpec>, errors: &mut FieldErrors) -> Option<Target> {
     spec.name = spec.name.trim().to_owned();
     if spec.name.is_empty() && !errors.has("name") {
         errors.add("name", "This field may not be blank.");
@@ -236,6 +230,7 @@ fn check(spec: &mut WebhookSpec, old: Option<&WebhookSpec>, errors: &mut FieldEr
         errors.add(NON_FIELD, format!("At least one event type must be selected: {types}."));
     }
     check_headers(spec, errors);
+    check_template("body_template", &spec.body_template, errors);
     check_signing(spec, errors);
     check_tls(spec, old, errors);
     check_url(spec, errors)
@@ -251,8 +246,22 @@ fn check_headers(spec: &mut WebhookSpec, errors: &mut FieldErrors) {
     if errors.has("additional_headers") {
         return;
     }
+    if is_template(&spec.additional_headers) {
+        // Its lines are what it renders to.
+        return check_template("additional_headers", &spec.additional_headers, errors);
+    }
     for (line, reason) in header_lines(&spec.additional_headers).filter_map(Result::err) {
         errors.add("additional_headers", format!("Line {line}: {reason}."));
+    }
+}
+
+/// What Jinja could not read would fail at every delivery.
+fn check_template(field: &'static str, text: &str, errors: &mut FieldErrors) {
+    if is_template(text)
+        && !errors.has(field)
+        && let Err(error) = Template::parse(text)
+    {
+        errors.add(field, format!("Not a valid template: {error}."));
     }
 }
 
@@ -301,7 +310,7 @@ fn check_ca_file(path: &str) -> Result<(), String> {
     if certificates == 0 { Err(format!("\"{path}\" holds no PEM certificate.")) } else { Ok(()) }
 }
 
-fn check_url(spec: &mut WebhookSpec, errors: &mut FieldErrors) -> Option<PayloadUrl> {
+fn check_url(spec: &mut WebhookSpec, errors: &mut FieldErrors) -> Option<Target> {
     if errors.has("payload_url") {
         return None;
     }
@@ -310,8 +319,9 @@ fn check_url(spec: &mut WebhookSpec, errors: &mut FieldErrors) -> Option<Payload
         errors.add("payload_url", "This field may not be blank.");
         return None;
     }
-    match PayloadUrl::parse(&spec.payload_url) {
-        Ok(url) => Some(url),
+    check_template("payload_url", &spec.payload_url, errors);
+    match Target::parse(&spec.payload_url) {
+        Ok(target) => Some(target),
         Err(e) => {
             errors.add("payload_url", format!("Enter a valid URL: {e}."));
             None

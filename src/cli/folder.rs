@@ -64,6 +64,7 @@ impl OfflineTokens {
             relaxed: false,
             max_backlog: config.store.max_backlog,
             idempotency_window: config.intake.idempotency_window,
+            max_template_origins: config.delivery.max_template_origins,
         })?;
         Ok(Self { store })
     }

@@ -1,7 +1,6 @@
 //! The dispatch threads and what each has once: HTTP clients, limits of its origins, and the way to everything shared.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,19 +12,13 @@ use super::limits::{NodeGate, OriginGates};
 use super::router::Router;
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigWatch, NetboxVersion};
-use crate::domain::ids::WebhookId;
 use crate::domain::payload_url::Origin;
-use crate::domain::webhook::Webhook;
-use crate::render::{self, RenderError};
+use crate::render::DEFAULT_VERSION;
 use crate::sender::{Egress, Sender};
 use crate::store::{Changes, Store};
 
 /// Partitions of the origins; endpoints of one origin share one, and so a thread.
 const PARTITIONS: u64 = 256;
-/// Webhooks whose headers are kept ready on a thread.
-const HEADERS_MAX: usize = 4_096;
-/// NetBox whose body is written when no version is configured.
-const DEFAULT_VERSION: NetboxVersion = NetboxVersion(4, 4);
 
 /// What all threads share.
 pub struct Common {
@@ -57,19 +50,26 @@ impl Common {
         self.config.borrow().clone()
     }
 
+    /// Whose bodies `payload_format = "netbox"` writes.
+    pub fn netbox_version(&self) -> NetboxVersion {
+        self.config
+            .borrow()
+            .netbox
+            .version
+            .or_else(|| self.catalog().definitions().netbox_version)
+            .unwrap_or(DEFAULT_VERSION)
+    }
+
     pub fn catalog(&self) -> Arc<Catalog> {
         self.catalog.read().clone()
     }
 }
-
-type Headers = Rc<Vec<(String, String)>>;
 
 /// What one dispatch thread has.
 pub struct ThreadState {
     pub common: Arc<Common>,
     pub sender: Sender,
     pub origins: RefCell<OriginGates>,
-    headers: RefCell<HashMap<WebhookId, (u32, Headers)>>,
 }
 
 thread_local! {
@@ -84,7 +84,7 @@ impl ThreadState {
 
     fn new(common: Arc<Common>) -> Self {
         let egress = egress(&common.config());
-        Self { common, sender: Sender::new(egress), origins: RefCell::default(), headers: RefCell::default() }
+        Self { common, sender: Sender::new(egress), origins: RefCell::default() }
     }
 
     /// The configuration changed.
@@ -93,23 +93,7 @@ impl ThreadState {
     }
 
     pub fn netbox_version(&self) -> NetboxVersion {
-        self.common.config.borrow().netbox.version.unwrap_or(DEFAULT_VERSION)
-    }
-
-    /// A webhook's headers, rendered once per revision.
-    pub fn headers(&self, webhook: &Webhook) -> Result<Headers, RenderError> {
-        let mut cached = self.headers.borrow_mut();
-        if let Some((revision, headers)) = cached.get(&webhook.id)
-            && *revision == webhook.revision
-        {
-            return Ok(headers.clone());
-        }
-        if cached.len() >= HEADERS_MAX {
-            cached.clear();
-        }
-        let headers = Rc::new(render::headers(&webhook.spec)?);
-        cached.insert(webhook.id, (webhook.revision, headers.clone()));
-        Ok(headers)
+        self.common.netbox_version()
     }
 }
 

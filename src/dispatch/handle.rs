@@ -1,5 +1,6 @@
 //! The dispatcher as everyone else sees it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::router::Router;
 use super::{Deps, Inspection, Waiting, attempt, bulk, expiry, pruner};
 use crate::catalog::Catalog;
 use crate::clock;
+use crate::config::NetboxVersion;
 use crate::config::policy::resolve;
 use crate::domain::attempt::Attempt;
 use crate::domain::change::{EndpointActivity, StateChange};
@@ -25,7 +27,7 @@ use crate::store::{AcceptError, Accepted, Batch, Granted, NewEvent, StoredEndpoi
 use crate::telemetry::metrics;
 
 /// How often a batch is planned anew when definitions keep changing under it.
-const PLANS: usize = 5;
+const PLANS: usize = 8;
 /// How long an event's sender is asked to wait when too many batches are on their way.
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -60,6 +62,11 @@ impl Dispatcher {
         self.common.catalog()
     }
 
+    /// Whose bodies `payload_format = "netbox"` writes.
+    pub fn netbox_version(&self) -> NetboxVersion {
+        self.common.netbox_version()
+    }
+
     /// Stores a planned batch: whole or not at all. Resolves after the commit, upon which the store tells the router.
     /// Plans that definitions have overtaken are made anew.
     ///
@@ -68,11 +75,23 @@ impl Dispatcher {
     pub async fn accept(&self, events: Vec<NewEvent>, catalog: Arc<Catalog>) -> Result<Vec<Accepted>, AcceptError> {
         let mut events = events;
         let mut revision = catalog.revision();
+        let mut asked = HashSet::new();
         for _ in 0..PLANS {
             let current = self.catalog();
             if current.revision() != revision {
-                events.iter_mut().for_each(|e| e.plan = current.plan(&e.event).deliveries);
+                for new in &mut events {
+                    let plan = current.plan(&new.event, new.route);
+                    (new.plan, new.missing) = (plan.deliveries, plan.missing);
+                }
                 revision = current.revision();
+            }
+            // Each is asked for once: one that was not made reaches too many origins, and its delivery says so.
+            let missing: Vec<_> =
+                events.iter().flat_map(|e| &e.missing).filter(|new| asked.insert((*new).clone())).cloned().collect();
+            if !missing.is_empty() {
+                self.common.store.add_endpoints(missing).await?;
+                self.refresh().await;
+                continue;
             }
             // Enqueued before the first await, so batches are stored in the order they came.
             let stored = self.common.store.accept(Batch { events: events.clone(), catalog_revision: revision });
@@ -151,7 +170,8 @@ impl Dispatcher {
     /// Sends one request now, beside queue, rate and breaker; obeys the egress guard and the node's cap. `None` for an
     /// unknown webhook, or when the node is at its cap.
     pub async fn send_now(&self, webhook: WebhookId, event: Arc<Event>, slot: TestSlot) -> Option<Attempt> {
-        let webhook = self.catalog().webhook(webhook)?.clone();
+        let defined = self.catalog().defined(webhook)?.clone();
+        let webhook = &defined.webhook;
         let set = self.common.store.definitions();
         let found = set.endpoints.binary_search_by_key(&webhook.endpoint, |e| e.endpoint.id).ok()?;
         let stored = set.endpoints[found].clone();
@@ -160,7 +180,7 @@ impl Dispatcher {
         let arbiter = self.arbiters.of(&stored.endpoint.origin);
         let started = arbiter.spawn_fn(move || {
             actix_rt::spawn(async move {
-                let endpoint = webhook.endpoint;
+                let endpoint = defined.webhook.endpoint;
                 // Full: those who wait ask again by themselves soon.
                 let call = |called: Vec<EndpointId>| {
                     if !called.is_empty() {
@@ -175,9 +195,9 @@ impl Dispatcher {
                 let config = common.config();
                 let policy =
                     resolve(&config, &stored.endpoint.url, &stored.endpoint.origin, &stored.policy_patch).policy;
-                let granted = test_grant(&webhook, event, slot);
+                let granted = test_grant(&defined.webhook, event, slot);
                 let thread = ThreadState::here(&common);
-                let attempt = attempt::make(thread, webhook, granted.into(), policy.into()).await;
+                let attempt = attempt::make(thread, defined, None, granted.into(), policy.into()).await;
                 call(common.node.give_back(endpoint, 1, clock::now()));
                 // The caller may have gone away.
                 let _ = reply.send(attempt);
@@ -204,7 +224,7 @@ impl Dispatcher {
 /// Of an endpoint that is gone there is nothing to tell.
 fn unknown(id: EndpointId) -> StoredEndpoint {
     StoredEndpoint {
-        endpoint: Endpoint { id, url: "".into(), origin: Origin("".into()) },
+        endpoint: Endpoint { id, url: "".into(), origin: Origin::none() },
         control: Control::Active,
         live: LiveState::default(),
         policy_patch: serde_json::Map::new(),

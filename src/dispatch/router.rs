@@ -10,7 +10,6 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, MessageResult};
 use super::arbiters::{Arbiters, Common, Home};
 use super::endpoint::{EndpointActor, Wakes};
 use super::messages::{CatalogReplaced, Idle, Locate, Retire, StopStarting, Wake, WakeEndpoints};
-use crate::catalog::Catalog;
 use crate::clock;
 use crate::domain::endpoint::Control;
 use crate::domain::ids::EndpointId;
@@ -148,7 +147,8 @@ impl Handler<CatalogReplaced> for Router {
     type Result = ();
 
     fn handle(&mut self, _: CatalogReplaced, ctx: &mut Self::Context) {
-        *self.common.catalog.write() = Arc::new(Catalog::new(self.common.store.definitions()));
+        let next = self.common.catalog().next(self.common.store.definitions());
+        *self.common.catalog.write() = Arc::new(next);
         let cap = self.common.config.borrow().delivery.max_in_flight;
         let mut woken: HashSet<EndpointId> = self.common.node.set_cap(cap, clock::now()).into_iter().collect();
         self.common.epoch.fetch_add(1, Ordering::AcqRel);

@@ -1,4 +1,4 @@
-//! Payload URLs and the endpoint each belongs to.
+//! Payload URLs, fixed or templated, and the endpoint each belongs to.
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,6 +42,60 @@ pub enum PayloadUrlError {
     Scheme(String),
     #[error("the URL names no host")]
     NoHost,
+}
+
+/// Where a webhook sends: to one URL, or to one for each event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Fixed(PayloadUrl),
+    /// The text of a template, userinfo masked: what names its endpoints.
+    Template(Arc<str>),
+}
+
+impl Target {
+    /// What holds template syntax is taken for a template and read where it is rendered.
+    ///
+    /// # Errors
+    /// Neither a template of at most [`MAX_LENGTH`] characters nor a valid payload URL.
+    pub fn parse(text: &str) -> Result<Self, PayloadUrlError> {
+        let text = text.trim();
+        if !is_template(text) {
+            return PayloadUrl::parse(text).map(Self::Fixed);
+        }
+        match text.chars().count() {
+            length if length > MAX_LENGTH => Err(PayloadUrlError::TooLong(length)),
+            _ => Ok(Self::Template(mask_userinfo(text).into())),
+        }
+    }
+
+    /// What identifies the endpoint: of a URL see [`PayloadUrl::endpoint_key`]; of a template the text, which with each
+    /// origin it is rendered to is an endpoint of its own.
+    pub fn endpoint_key(&self) -> &Arc<str> {
+        match self {
+            Self::Fixed(url) => &url.url,
+            Self::Template(text) => text,
+        }
+    }
+
+    /// The origin of its own endpoint. That of a template has none: it holds what could not be rendered.
+    pub fn origin(&self) -> Origin {
+        match self {
+            Self::Fixed(url) => url.origin.clone(),
+            Self::Template(_) => Origin::none(),
+        }
+    }
+}
+
+impl Origin {
+    /// Of what goes nowhere.
+    pub fn none() -> Self {
+        Self("".into())
+    }
+}
+
+/// Whether a text holds Jinja's syntax.
+pub fn is_template(text: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|opening| text.contains(opening))
 }
 
 impl PayloadUrl {

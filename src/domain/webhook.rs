@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::EventType;
 use super::ids::{EndpointId, WebhookId};
-use super::payload_url::PayloadUrl;
+use super::payload_url::Target;
 use super::time::Timestamp;
 
 /// What an administrator defines: the fields of the REST API, as stored. Validated by [`crate::catalog`].
@@ -132,8 +132,9 @@ pub struct Webhook {
     /// Rises with every change; an attempt remembers the revision it was rendered from.
     pub revision: u32,
     pub spec: Arc<WebhookSpec>,
-    /// Parsed from `spec.payload_url`.
-    pub url: PayloadUrl,
+    /// Read from `spec.payload_url`.
+    pub target: Target,
+    /// The target's own: of a template the one without an origin, its events go to one endpoint per origin.
     pub endpoint: EndpointId,
     pub source: Source,
     /// Its source no longer names it: disabled, its deliveries held (never cancelled by a typo in a file).

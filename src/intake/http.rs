@@ -7,13 +7,13 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::split;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Plan};
 use crate::clock;
 use crate::dispatch::Dispatcher;
 use crate::domain::event::{Event, EventError};
 use crate::domain::models::Models;
 use crate::domain::time::Timestamp;
-use crate::store::{AcceptError, Accepted, Idempotency, NewEvent};
+use crate::store::{AcceptError, Accepted, Idempotency, NewEvent, Route};
 
 /// Most deliveries that the events of one request may have: it is one commit.
 const MAX_DELIVERIES: usize = 1_000_000;
@@ -166,13 +166,13 @@ pub fn read(
             true => IntakeError::Event(error),
             false => IntakeError::Member { index, error },
         })?;
-        let plan = catalog.plan(&event).deliveries;
+        let Plan { deliveries: plan, missing } = catalog.plan(&event, Route::Match);
         deliveries += plan.len();
         if deliveries > MAX_DELIVERIES {
             return Err(IntakeError::TooManyDeliveries { max: MAX_DELIVERIES });
         }
         let idempotency = idempotency(&event, request, (!single).then_some(index));
-        events.push(NewEvent { event: Arc::new(event), plan, idempotency });
+        events.push(NewEvent { event: Arc::new(event), route: Route::Match, plan, missing, idempotency });
     }
     Ok(events)
 }

@@ -34,7 +34,7 @@ pub fn changes(set: &DefinitionSet, definitions: Vec<FromFile>) -> anyhow::Resul
     let by_name: HashMap<&str, &Arc<Webhook>> = set.webhooks.iter().map(|w| (w.spec.name.as_str(), w)).collect();
     let named: HashSet<String> = definitions.iter().map(|d| d.valid.0.name.clone()).collect();
     let mut writes = Vec::new();
-    for FromFile { line, valid: (spec, url) } in definitions {
+    for FromFile { line, valid: (spec, target) } in definitions {
         let known = by_name.get(spec.name.as_str());
         if let Some(other) = known.filter(|w| w.source != Source::File) {
             bail!("config line {line}: a webhook named \"{}\" was made elsewhere already", other.spec.name);
@@ -43,7 +43,7 @@ pub fn changes(set: &DefinitionSet, definitions: Vec<FromFile>) -> anyhow::Resul
             continue;
         }
         let id = known.map(|w| w.id);
-        writes.push(WebhookWrite { id, spec, url, based_on: None, source: Source::File, orphaned: false });
+        writes.push(WebhookWrite { id, spec, target, based_on: None, source: Source::File, orphaned: false });
     }
     Ok(Changes { writes, orphans: orphans(set, &named) })
 }
@@ -57,7 +57,7 @@ fn orphans(set: &DefinitionSet, named: &HashSet<String>) -> Vec<WebhookWrite> {
         WebhookWrite {
             id: Some(webhook.id),
             spec: (*webhook.spec).clone(),
-            url: webhook.url.clone(),
+            target: webhook.target.clone(),
             based_on: None,
             source: Source::File,
             orphaned: true,

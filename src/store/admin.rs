@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 
 use super::archive::{Listed, Page};
 use super::{BulkKind, Filter, StoreError, StoredEndpoint};
+use crate::config::NetboxVersion;
 use crate::domain::ids::{EndpointId, WebhookId};
-use crate::domain::payload_url::PayloadUrl;
+use crate::domain::payload_url::{Origin, Target};
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::{Source, Webhook, WebhookSpec};
 
@@ -116,6 +117,8 @@ pub struct DefinitionSet {
     pub revision: u64,
     pub webhooks: Vec<Arc<Webhook>>,
     pub endpoints: Vec<Arc<StoredEndpoint>>,
+    /// Of the NetBox that last answered; `None` before the first time.
+    pub netbox_version: Option<NetboxVersion>,
 }
 
 /// A webhook to write; its endpoint is made when it is the first to name the URL.
@@ -124,12 +127,20 @@ pub struct WebhookWrite {
     /// `None` creates.
     pub id: Option<WebhookId>,
     pub spec: WebhookSpec,
-    /// Parsed from the spec.
-    pub url: PayloadUrl,
+    /// Read from the spec.
+    pub target: Target,
     /// The revision it was made from: written only if that is still the one in force.
     pub based_on: Option<u32>,
     pub source: Source,
     pub orphaned: bool,
+}
+
+/// An endpoint of a templated payload URL that an event needs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NewEndpoint {
+    /// The template.
+    pub url: Arc<str>,
+    pub origin: Origin,
 }
 
 /// Reads and writes of definitions. Every write resolves after its commit.
@@ -155,6 +166,9 @@ pub trait Definitions: Send + Sync {
     /// The same for many at once, whole or not at all.
     fn write_webhooks(&self, writes: Vec<WebhookWrite>, audit: NewAudit) -> BoxFuture<'static, Result<(), StoreError>>;
 
+    /// Makes the endpoints that are not there yet, up to [`super::StoreConfig::max_template_origins`].
+    fn add_endpoints(&self, new: Vec<NewEndpoint>) -> BoxFuture<'static, Result<(), StoreError>>;
+
     /// Deletes a webhook and cancels its undelivered deliveries; resolves to their number.
     fn delete_webhook(&self, id: WebhookId, audit: NewAudit) -> BoxFuture<'static, Result<u64, StoreError>>;
 
@@ -172,6 +186,9 @@ pub trait Definitions: Send + Sync {
         patch: Map<String, Value>,
         audit: NewAudit,
     ) -> BoxFuture<'static, Result<Arc<StoredEndpoint>, StoreError>>;
+
+    /// Remembers which NetBox answered.
+    fn set_netbox_version(&self, version: NetboxVersion) -> BoxFuture<'static, Result<(), StoreError>>;
 
     fn tokens(&self) -> Arc<Vec<Token>>;
     /// # Errors

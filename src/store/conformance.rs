@@ -13,7 +13,7 @@ use super::*;
 use crate::clock;
 use crate::domain::attempt::{Attempt, Outcome, Timings};
 use crate::domain::models::Models;
-use crate::domain::payload_url::PayloadUrl;
+use crate::domain::payload_url::Target;
 use crate::domain::webhook::{Source, Webhook, WebhookSpec};
 
 mod coalescing;
@@ -117,8 +117,8 @@ pub fn spec(name: &str, url: &str) -> WebhookSpec {
 }
 
 pub fn write(id: Option<WebhookId>, spec: WebhookSpec) -> WebhookWrite {
-    let url = PayloadUrl::parse(&spec.payload_url).expect("a URL");
-    WebhookWrite { id, spec, url, based_on: None, source: Source::Api, orphaned: false }
+    let target = Target::parse(&spec.payload_url).expect("a URL");
+    WebhookWrite { id, spec, target, based_on: None, source: Source::Api, orphaned: false }
 }
 
 pub fn event(object: u8, text: &str) -> Arc<Event> {
@@ -147,7 +147,7 @@ pub async fn retries_in_bulk(store: Arc<dyn Store>) {
     let plan = vec![Planned { webhook: model.webhooks[0].id, endpoint: model.webhooks[0].endpoint }];
     let endpoint = plan[0].endpoint;
     for object in 0..5u8 {
-        let events = vec![NewEvent { event: event(object, "x"), plan: plan.clone(), idempotency: None }];
+        let events = vec![NewEvent::planned(event(object, "x"), plan.clone())];
         let batch = Batch { events, catalog_revision: store.revision() };
         let id = DeliveryId::new(store.accept(batch).await.expect("accepted")[0].seq, 0);
         store.start(endpoint, vec![id]).await.expect("started");
@@ -170,7 +170,7 @@ pub async fn forgets_the_deleted(open: Open<'_>) {
     let webhook = model.webhooks[2].clone();
     let plan = vec![Planned { webhook: webhook.id, endpoint: webhook.endpoint }];
     let batch = |object: u8| {
-        let events = vec![NewEvent { event: event(object, "x"), plan: plan.clone(), idempotency: None }];
+        let events = vec![NewEvent::planned(event(object, "x"), plan.clone())];
         Batch { events, catalog_revision: store.revision() }
     };
     let first = store.accept(batch(1)).await.expect("accepted")[0].seq;
@@ -212,14 +212,44 @@ pub async fn moves(store: Arc<dyn Store>) {
     model.check_rows().await;
 }
 
+/// A payload URL that became a template takes each waiting delivery to the endpoint of its event's origin, as many as
+/// there may be (3); the others to the template's own.
+pub async fn moves_to_a_template(store: Arc<dyn Store>) {
+    let model = Model::begin(store.clone()).await;
+    let webhook = model.webhooks[2].clone();
+    let plan = vec![Planned { webhook: webhook.id, endpoint: webhook.endpoint }];
+    let names = ["a", "b", "a", "no host", "c", "d"];
+    let events = names.iter().zip(0u8..).map(|(name, object)| NewEvent::planned(event(object, name), plan.clone()));
+    let batch = Batch { events: events.collect(), catalog_revision: store.revision() };
+    let accepted = store.accept(batch).await.expect("accepted");
+    let url = "http://{{ data.name }}.example/{{ data.id }}";
+    let spec = WebhookSpec { payload_url: url.into(), ..(*webhook.spec).clone() };
+    let moved = store.write_webhook(write(Some(webhook.id), spec), audit()).await.expect("written");
+    while store.advance_bulk().await.expect("advanced").is_some() {}
+    let set = store.definitions();
+    let origin = |endpoint| {
+        let found = set.endpoints.iter().find(|e| e.endpoint.id == endpoint).expect("an endpoint");
+        assert_eq!(&*found.endpoint.url, url);
+        found.endpoint.origin.0.to_string()
+    };
+    let mut origins = Vec::new();
+    for accepted in &accepted {
+        let row = store.delivery(DeliveryId::new(accepted.seq, 0)).await.expect("read").expect("a row");
+        assert_eq!(row.state, DeliveryState::Pending);
+        origins.push(origin(row.endpoint));
+    }
+    let (a, b, c) = ("http://a.example", "http://b.example", "http://c.example");
+    assert_eq!(origins, [a, b, a, "", c, ""]);
+    assert!(!store.definitions().webhooks.iter().any(|w| w.id == moved.id && w.moving));
+}
+
 /// A repeated key is answered like the first; another body under it is refused; both survive a restart.
 pub async fn knows_repeats(open: Open<'_>) {
     let store = open();
     Model::begin(store.clone()).await;
     let keyed = |text: &str, body: u128| NewEvent {
-        event: event(1, text),
-        plan: Vec::new(),
         idempotency: Some(Idempotency { key: "1/k".into(), body }),
+        ..NewEvent::planned(event(1, text), Vec::new())
     };
     let batch = |events: Vec<NewEvent>, store: &Arc<dyn Store>| Batch { events, catalog_revision: store.revision() };
     let first = store.accept(batch(vec![keyed("x", 7), keyed("x", 7)], &store)).await.expect("accepted");

@@ -35,7 +35,7 @@ mod changes;
 mod conformance;
 pub mod embedded;
 
-pub use admin::Definitions;
+pub use admin::{Definitions, NewEndpoint};
 pub use archive::Archive;
 pub use changes::Changes;
 
@@ -77,13 +77,32 @@ pub enum AcceptError {
     Store(#[from] StoreError),
 }
 
+/// How an event finds its webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// By models, event types and conditions.
+    Match,
+    /// Its sender has matched it already: NetBox, whose queue has one job for each of its rules.
+    Webhook(WebhookId),
+}
+
 /// One event with its plan.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     pub event: Arc<Event>,
+    pub route: Route,
     /// The deliveries it gets, in the order of the webhooks; at most [`crate::domain::ids::MAX_FANOUT`].
     pub plan: Vec<Planned>,
+    /// Endpoints of templates that are not there yet; until they are, the plan names the template's own in their place.
+    pub missing: Vec<NewEndpoint>,
     pub idempotency: Option<Idempotency>,
+}
+
+impl NewEvent {
+    /// An event that its plan takes to endpoints that are all there.
+    pub fn planned(event: Arc<Event>, plan: Vec<Planned>) -> Self {
+        Self { event, route: Route::Match, plan, missing: Vec::new(), idempotency: None }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -392,6 +411,8 @@ pub struct StoreConfig {
     pub relaxed: bool,
     pub max_backlog: u64,
     pub idempotency_window: Duration,
+    /// Origins that one templated payload URL may reach.
+    pub max_template_origins: usize,
 }
 
 /// A whole storage backend.

@@ -10,6 +10,7 @@ use crate::config::{Config, ConfigWatch};
 use crate::dispatch::Dispatcher;
 use crate::domain::models::Models;
 use crate::domain::time::Timestamp;
+use crate::intake::board::Board;
 use crate::store::Store;
 
 pub mod api;
@@ -42,6 +43,8 @@ pub struct AppState {
     rates: Rates,
     streams: api::stream::Streams,
     traffic: api::metrics::Traffic,
+    /// How the sources of events other than requests are.
+    pub sources: Board,
 }
 
 /// How handlers take it.
@@ -49,7 +52,7 @@ pub type State = Data<AppState>;
 
 impl AppState {
     /// Called once, on the system that serves; also starts the sampling of rates.
-    pub fn start(store: Arc<dyn Store>, dispatcher: Dispatcher, config: ConfigWatch) -> State {
+    pub fn start(store: Arc<dyn Store>, dispatcher: Dispatcher, config: ConfigWatch, sources: Board) -> State {
         let state = Data::new(Self {
             store,
             dispatcher,
@@ -60,6 +63,7 @@ impl AppState {
             rates: Rates::default(),
             streams: api::stream::Streams::default(),
             traffic: api::metrics::Traffic::default(),
+            sources,
         });
         rates::sample_until_dropped(&state);
         state

@@ -107,7 +107,7 @@ impl Core {
     fn attempt(self: &Rc<Self>, granted: Rc<Granted>, flight: Flight) {
         let catalog = self.home.common.catalog();
         let now = clock::now();
-        let Some(webhook) = catalog.webhook(granted.webhook).cloned() else {
+        let Some(defined) = catalog.defined(granted.webhook).cloned() else {
             // Deleted this moment; the store cancels it once it is given back.
             drop(flight);
             let mut state = self.state.borrow_mut();
@@ -119,15 +119,16 @@ impl Core {
         if granted.first_attempt_at.is_some_and(|first| expired(&policy, now.since(first))) {
             let outcome = Outcome::Refused { kind: ErrorKind::Expired };
             let detail = "it was not delivered within max_age of its first attempt".to_owned();
-            let attempt = attempt::not_sent(outcome, detail, now, webhook.revision, webhook.url.url.clone());
+            let (webhook, url) = (&defined.webhook, defined.webhook.target.endpoint_key().clone());
+            let attempt = attempt::not_sent(outcome, detail, now, webhook.revision, url);
             return self.ended(&granted, attempt, flight);
         }
         self.tell_started(&granted);
         metrics().in_flight.inc();
         self.state.borrow_mut().open.push_back((granted.id, now));
-        let core = self.clone();
+        let (core, origin) = (self.clone(), self.seat.origin.clone());
         actix_rt::spawn(async move {
-            let attempt = attempt::make(core.thread.clone(), webhook, granted.clone(), policy).await;
+            let attempt = attempt::make(core.thread.clone(), defined, Some(origin), granted.clone(), policy).await;
             metrics().in_flight.dec();
             core.run(|| core.ended(&granted, attempt, flight));
         });

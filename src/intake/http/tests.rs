@@ -12,13 +12,13 @@ const NOW: Timestamp = Timestamp(1_764_000_000_000_000);
 
 fn catalog(webhooks: u32) -> Catalog {
     let input = json!({"name": "x", "models": ["Site"], "type_create": true, "payload_url": "http://h/"});
-    let (spec, url) = create(&input, &Models::builtin()).expect("a valid definition");
+    let (spec, target) = create(&input, &Models::builtin()).expect("a valid definition");
     let one = |id| {
         Arc::new(Webhook {
             id: WebhookId(id),
             revision: 1,
             spec: Arc::new(spec.clone()),
-            url: url.clone(),
+            target: target.clone(),
             endpoint: EndpointId(id),
             source: Source::Api,
             orphaned: false,
@@ -27,7 +27,8 @@ fn catalog(webhooks: u32) -> Catalog {
             last_updated: NOW,
         })
     };
-    Catalog::new(Arc::new(DefinitionSet { revision: 1, webhooks: (0..webhooks).map(one).collect(), endpoints: vec![] }))
+    let webhooks = (0..webhooks).map(one).collect();
+    Catalog::new(Arc::new(DefinitionSet { revision: 1, webhooks, ..DefinitionSet::default() }))
 }
 
 fn site(id: u32) -> Value {

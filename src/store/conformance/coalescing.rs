@@ -15,7 +15,7 @@ pub async fn folds_in_order(open: Open<'_>, objects: Vec<u8>, reopen: bool) {
     let plan = vec![Planned { webhook, endpoint }];
     let mut newest: BTreeMap<u8, EventSeq> = BTreeMap::new();
     for (n, object) in objects.iter().enumerate() {
-        let events = vec![NewEvent { event: event(*object, &n.to_string()), plan: plan.clone(), idempotency: None }];
+        let events = vec![NewEvent::planned(event(*object, &n.to_string()), plan.clone())];
         let batch = Batch { events, catalog_revision: store.revision() };
         newest.insert(*object, store.accept(batch).await.expect("accepted")[0].seq);
     }

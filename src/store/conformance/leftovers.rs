@@ -8,7 +8,7 @@ pub async fn leaves_nothing_behind(store: Arc<dyn Store>, age: &dyn Fn()) {
     let model = Model::begin(store.clone()).await;
     let (changed, deleted) = (model.webhooks[0].clone(), model.webhooks[2].clone());
     let plan = vec![Planned { webhook: deleted.id, endpoint: deleted.endpoint }];
-    let events = vec![NewEvent { event: event(1, "x"), plan, idempotency: None }];
+    let events = vec![NewEvent::planned(event(1, "x"), plan)];
     let batch = Batch { events, catalog_revision: store.revision() };
     let id = DeliveryId::new(store.accept(batch).await.expect("accepted")[0].seq, 0);
     let spec = WebhookSpec { description: "new".into(), ..(*changed.spec).clone() };
@@ -54,7 +54,7 @@ async fn prune(store: &Arc<dyn Store>, before: Timestamp) {
         batch: 100,
     };
     // The newest event always stays: it holds the place of the sequence.
-    let events = vec![NewEvent { event: event(2, "x"), plan: Vec::new(), idempotency: None }];
+    let events = vec![NewEvent::planned(event(2, "x"), Vec::new())];
     store.accept(Batch { events, catalog_revision: store.revision() }).await.expect("accepted");
     store.prune(retention).await.expect("pruned");
 }

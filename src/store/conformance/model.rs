@@ -99,8 +99,7 @@ impl Model {
             .filter(|n| self.enabled[*n])
             .map(|n| Planned { webhook: self.webhooks[n].id, endpoint: self.webhooks[n].endpoint })
             .collect();
-        let events: Vec<NewEvent> =
-            objects.iter().map(|o| NewEvent { event: event(*o, "x"), plan: plan.clone(), idempotency: None }).collect();
+        let events: Vec<NewEvent> = objects.iter().map(|o| NewEvent::planned(event(*o, "x"), plan.clone())).collect();
         let batch = Batch { events, catalog_revision: self.store.revision() };
         let accepted = self.store.accept(batch).await.expect("accepted");
         let mut ids = Vec::new();

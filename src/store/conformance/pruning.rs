@@ -47,7 +47,7 @@ impl Bed {
     /// One event to the first `fanout` webhooks.
     async fn accept(&self, object: u8, fanout: usize) -> Vec<DeliveryId> {
         let plan = self.plan[..fanout].to_vec();
-        let events = vec![NewEvent { event: event(object, "x"), plan, idempotency: None }];
+        let events = vec![NewEvent::planned(event(object, "x"), plan)];
         let batch = Batch { events, catalog_revision: self.store.revision() };
         let seq = self.store.accept(batch).await.expect("accepted")[0].seq;
         (0..fanout as u16).map(|place| DeliveryId::new(seq, place)).collect()
@@ -163,7 +163,7 @@ pub async fn spares_the_folded(store: Arc<dyn Store>) {
     let plan = vec![bed.plan[2]];
     let mut seqs = Vec::new();
     for text in ["first", "second", "third"] {
-        let events = vec![NewEvent { event: event(1, text), plan: plan.clone(), idempotency: None }];
+        let events = vec![NewEvent::planned(event(1, text), plan.clone())];
         let batch = Batch { events, catalog_revision: bed.store.revision() };
         seqs.push(bed.store.accept(batch).await.expect("accepted")[0].seq);
     }

@@ -7,9 +7,11 @@ use rusqlite::params;
 
 use super::accept::insert_event;
 use super::body;
+use super::destination;
 use super::ledger::Entry;
 use super::load::any_entry;
 use super::ops::Op;
+use super::queue::state_of;
 use super::tx::Tx;
 use crate::domain::attempt::{Attempt, ErrorKind, Outcome, Timings};
 use crate::domain::delivery::DeliveryState;
@@ -23,15 +25,14 @@ pub fn resend(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(EndpointId, Entry), St
     tx.spill_event(id.event()).map_err(|e| tx.error(e))?;
     let old = any_entry(tx.db, id).map_err(|e| tx.error(e))?;
     let old = old.ok_or_else(|| StoreError::NotFound("delivery".to_owned()))?;
-    let state: i64 =
-        tx.db.query_row("SELECT state FROM delivery WHERE id = ?1", [id.0], |r| r.get(0)).map_err(|e| tx.error(e))?;
-    if state != DeliveryState::Delivered.code() {
+    let (state, at) = state_of(tx, id)?.ok_or_else(|| StoreError::NotFound("delivery".to_owned()))?;
+    if state != DeliveryState::Delivered {
         return Err(StoreError::Conflict("only a delivered delivery can be resent; retry the others".to_owned()));
     }
     let set = tx.definitions();
-    let webhook = set.webhooks.iter().find(|w| w.id == old.webhook);
-    let endpoint =
-        webhook.map(|w| w.endpoint).ok_or_else(|| StoreError::NotFound(format!("webhook {}", old.webhook)))?;
+    let webhook = set.webhooks.binary_search_by_key(&old.webhook, |w| w.id).ok().map(|at| &set.webhooks[at]);
+    let webhook = webhook.ok_or_else(|| StoreError::NotFound(format!("webhook {}", old.webhook)))?;
+    let endpoint = destination::of(tx, webhook, id.event(), at)?;
     let place = free_place(tx, id.event())?;
     // Its sequence orders it behind everything accepted so far.
     let position = DeliveryId::new(tx.next_seq(), 0);
@@ -79,7 +80,7 @@ pub fn test(
     let TestSlot { id, received } = slot;
     let body = body::compress(event.raw())?;
     // An empty plan: nothing of it is ever derived at a restart.
-    let new = NewEvent { event: event.clone(), plan: Vec::new(), idempotency: None };
+    let new = NewEvent::planned(event.clone(), Vec::new());
     insert_event(tx.db, id.event(), received, &new, Some(&body)).map_err(|e| tx.error(e))?;
     let state = if attempt.succeeded() { DeliveryState::Delivered } else { DeliveryState::Failed };
     tx.db

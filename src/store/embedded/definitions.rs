@@ -8,16 +8,20 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Map, Value};
 
 use super::EmbeddedStore;
+use super::endpoints::{add_endpoint, endpoint_of, read_endpoints, stored};
+use super::ops::{meta, set_meta};
 use super::schema::{self, FILE};
 use super::shared::Shared;
 use super::tokens;
 use super::tx::Tx;
-use crate::domain::endpoint::{Control, Endpoint, LiveState};
+use crate::config::NetboxVersion;
 use crate::domain::ids::{EndpointId, WebhookId};
-use crate::domain::payload_url::{Origin, PayloadUrl};
+use crate::domain::payload_url::Target;
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::{Source, Webhook, WebhookSpec};
-use crate::store::admin::{BulkAction, DefinitionSet, Definitions, NewAudit, NewToken, Token, WebhookWrite};
+use crate::store::admin::{
+    BulkAction, DefinitionSet, Definitions, NewAudit, NewEndpoint, NewToken, Token, WebhookWrite,
+};
 use crate::store::archive::{Listed, Page};
 use crate::store::{BulkKind, Filter, StoreError, StoredEndpoint};
 
@@ -37,22 +41,15 @@ pub fn load(db: &Connection, shared: &Arc<Shared>) -> Result<(), StoreError> {
 }
 
 fn read_set(db: &Connection, revision: u64, known: &DefinitionSet) -> rusqlite::Result<DefinitionSet> {
-    Ok(DefinitionSet { revision, webhooks: read_webhooks(db, known)?, endpoints: read_endpoints(db, 0)? })
+    let (webhooks, endpoints) = (read_webhooks(db, known)?, read_endpoints(db, 0)?);
+    Ok(DefinitionSet { revision, webhooks, endpoints, netbox_version: read_netbox_version(db)? })
 }
 
-/// Endpoints with ids above `above`.
-fn read_endpoints(db: &Connection, above: u32) -> rusqlite::Result<Vec<Arc<StoredEndpoint>>> {
-    db.prepare_cached("SELECT id, url, origin, control, live, patch FROM endpoint WHERE id > ?1 ORDER BY id")?
-        .query_map([above], |r| {
-            let text = |i: usize| r.get::<_, String>(i);
-            Ok(Arc::new(StoredEndpoint {
-                endpoint: Endpoint { id: EndpointId(r.get(0)?), url: text(1)?.into(), origin: Origin(text(2)?.into()) },
-                control: serde_json::from_str(&text(3)?).unwrap_or_default(),
-                live: serde_json::from_str(&text(4)?).unwrap_or_default(),
-                policy_patch: serde_json::from_str(&text(5)?).unwrap_or_default(),
-            }))
-        })?
-        .collect()
+/// Which NetBox answered last: major and minor release in one number.
+const NETBOX_VERSION: &str = "netbox_version";
+
+fn read_netbox_version(db: &Connection) -> rusqlite::Result<Option<NetboxVersion>> {
+    Ok(meta(db, NETBOX_VERSION)?.map(|packed| NetboxVersion((packed >> 16) as u16, packed as u16)))
 }
 
 /// All webhooks; those that did not change are taken from `known`, not parsed again.
@@ -74,12 +71,12 @@ fn read_webhooks(db: &Connection, known: &DefinitionSet) -> rusqlite::Result<Vec
             continue;
         }
         let Ok(spec) = serde_json::from_str::<WebhookSpec>(&r.get::<_, String>(5)?) else { continue };
-        let Ok(url) = PayloadUrl::parse(&spec.payload_url) else { continue };
+        let Ok(target) = Target::parse(&spec.payload_url) else { continue };
         webhooks.push(Arc::new(Webhook {
             id,
             revision,
             spec: Arc::new(spec),
-            url,
+            target,
             endpoint,
             source: serde_json::from_str(&r.get::<_, String>(6)?).unwrap_or(Source::Api),
             orphaned,
@@ -103,7 +100,7 @@ pub fn write_audit(tx: &Tx<'_>, entry: &NewAudit) -> Result<(), StoreError> {
 }
 
 /// Puts the definitions as this transaction leaves them into force with its commit, under the next revision.
-fn redefine(tx: &mut Tx<'_>) -> Result<Arc<DefinitionSet>, StoreError> {
+pub fn redefine(tx: &mut Tx<'_>) -> Result<Arc<DefinitionSet>, StoreError> {
     let set = Arc::new(reread(tx)?);
     tx.defined = Some(set.clone());
     Ok(set)
@@ -120,27 +117,8 @@ fn reread(tx: &Tx<'_>) -> Result<DefinitionSet, StoreError> {
     let above = endpoints.last().map_or(0, |e| e.endpoint.id.0);
     endpoints.extend(read_endpoints(tx.db, above).map_err(|e| tx.error(e))?);
     let webhooks = read_webhooks(tx.db, &known).map_err(|e| tx.error(e))?;
-    Ok(DefinitionSet { revision, webhooks, endpoints })
-}
-
-/// The endpoint of a URL, made when it is new.
-fn endpoint_of(tx: &Tx<'_>, url: &PayloadUrl) -> rusqlite::Result<EndpointId> {
-    let key = url.endpoint_key();
-    let found: Option<u32> =
-        tx.db.prepare_cached("SELECT id FROM endpoint WHERE url = ?1")?.query_row([key], |r| r.get(0)).optional()?;
-    if let Some(id) = found {
-        return Ok(EndpointId(id));
-    }
-    let json = |v: Result<String, serde_json::Error>| v.unwrap_or_default();
-    tx.db
-        .prepare_cached("INSERT INTO endpoint(url, origin, control, live, patch) VALUES(?1, ?2, ?3, ?4, '{}')")?
-        .execute(params![
-            key,
-            &*url.origin.0,
-            json(serde_json::to_string(&Control::Active)),
-            json(serde_json::to_string(&LiveState::default()))
-        ])?;
-    Ok(EndpointId(tx.db.last_insert_rowid() as u32))
+    let netbox_version = read_netbox_version(tx.db).map_err(|e| tx.error(e))?;
+    Ok(DefinitionSet { revision, webhooks, endpoints, netbox_version })
 }
 
 fn write_webhook(tx: &mut Tx<'_>, write: &WebhookWrite, audit: &NewAudit) -> Result<WebhookId, StoreError> {
@@ -152,7 +130,8 @@ fn write_webhook(tx: &mut Tx<'_>, write: &WebhookWrite, audit: &NewAudit) -> Res
     if name.is_some() && name != write.id.map(|w| w.0) {
         return Err(StoreError::Conflict(format!("a webhook named \"{}\" exists already", write.spec.name)));
     }
-    let endpoint = endpoint_of(tx, &write.url).map_err(|e| tx.error(e))?;
+    let (key, origin) = (write.target.endpoint_key(), write.target.origin());
+    let endpoint = endpoint_of(tx, key, &origin).map_err(|e| tx.error(e))?;
     let spec = serde_json::to_string(&write.spec).map_err(|e| StoreError::Conflict(e.to_string()))?;
     let source = serde_json::to_string(&write.source).unwrap_or_default();
     let id = match write.id {
@@ -301,6 +280,24 @@ impl Definitions for EmbeddedStore {
         })
     }
 
+    fn add_endpoints(&self, new: Vec<NewEndpoint>) -> Answer<()> {
+        self.define(move |tx| {
+            let mut added = false;
+            for endpoint in &new {
+                added |= add_endpoint(tx, endpoint).map_err(|e| tx.error(e))?.1;
+            }
+            if added { redefine(tx).map(drop) } else { Ok(()) }
+        })
+    }
+
+    fn set_netbox_version(&self, version: NetboxVersion) -> Answer<()> {
+        self.define(move |tx| {
+            let packed = i64::from(version.0) << 16 | i64::from(version.1);
+            set_meta(tx.db, NETBOX_VERSION, packed).map_err(|e| tx.error(e))?;
+            redefine(tx).map(drop)
+        })
+    }
+
     fn delete_webhook(&self, id: WebhookId, audit: NewAudit) -> Answer<u64> {
         self.define(move |tx| {
             tx.spill_all().map_err(|e| tx.error(e))?;
@@ -414,22 +411,6 @@ impl Definitions for EmbeddedStore {
     fn audit(&self, entry: NewAudit) -> Answer<()> {
         self.shared.write(move |tx| write_audit(tx, &entry), |()| ()).boxed()
     }
-}
-
-/// An endpoint as this transaction has left it: another order may have come before, in the same commit.
-pub fn stored(tx: &Tx<'_>, id: EndpointId) -> Result<StoredEndpoint, StoreError> {
-    let set = tx.definitions();
-    let found = set.endpoints.iter().find(|e| e.endpoint.id == id);
-    let known = found.ok_or_else(|| StoreError::NotFound(format!("endpoint {id}")))?;
-    let ordered = tx.db.query_row("SELECT control, patch FROM endpoint WHERE id = ?1", [id.0], |r| {
-        Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?))
-    });
-    let (control, patch) = ordered.map_err(|e| tx.error(e))?;
-    Ok(StoredEndpoint {
-        control: serde_json::from_str(&control).unwrap_or_default(),
-        policy_patch: serde_json::from_str(&patch).unwrap_or_default(),
-        ..(**known).clone()
-    })
 }
 
 /// The definitions reread without a new revision: plans made before stay valid.

@@ -1,5 +1,6 @@
 //! `max_age`: ends what waits for a retry longer than its endpoint allows, in bounded batches.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::params;
@@ -10,7 +11,8 @@ use super::queue::state_of;
 use super::tx::Tx;
 use crate::domain::attempt::{Attempt, ErrorKind, Outcome, Timings};
 use crate::domain::delivery::DeliveryState;
-use crate::domain::ids::{DeliveryId, EndpointId};
+use crate::domain::endpoint::Endpoint;
+use crate::domain::ids::{DeliveryId, EndpointId, WebhookId};
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::Webhook;
 use crate::store::{Expired, StoreError};
@@ -23,13 +25,16 @@ pub fn run(tx: &mut Tx<'_>, ages: &[(EndpointId, Duration)], batch: usize) -> Re
     let set = tx.definitions();
     for (endpoint, max_age) in ages {
         let before = left;
-        for webhook in set.webhooks.iter().filter(|w| w.endpoint == *endpoint && w.active() && !w.moving) {
-            for id in over_age(tx, webhook, *max_age, left)? {
-                left -= usize::from(end(tx, webhook, id)?);
+        let Ok(found) = set.endpoints.binary_search_by_key(endpoint, |e| e.endpoint.id) else { continue };
+        let endpoint = &set.endpoints[found].endpoint;
+        let its = |w: &&Arc<Webhook>| *w.target.endpoint_key() == endpoint.url && w.active() && !w.moving;
+        for webhook in set.webhooks.iter().filter(its) {
+            for id in over_age(tx, (webhook.id, endpoint.id), *max_age, left)? {
+                left -= usize::from(end(tx, webhook, endpoint, id)?);
             }
         }
         if left < before {
-            expired.touched.push(*endpoint);
+            expired.touched.push(endpoint.id);
         }
         if left == 0 {
             expired.more = true;
@@ -39,9 +44,14 @@ pub fn run(tx: &mut Tx<'_>, ages: &[(EndpointId, Duration)], batch: usize) -> Re
     Ok(expired)
 }
 
-fn over_age(tx: &Tx<'_>, webhook: &Webhook, max_age: Duration, limit: usize) -> Result<Vec<DeliveryId>, StoreError> {
-    let paused = tx.shared.ledger(webhook.endpoint).lock().paused_total_us;
-    let stood = paused + tx.shared.standstill.at(webhook.id, tx.now);
+fn over_age(
+    tx: &Tx<'_>,
+    (webhook, endpoint): (WebhookId, EndpointId),
+    max_age: Duration,
+    limit: usize,
+) -> Result<Vec<DeliveryId>, StoreError> {
+    let paused = tx.shared.ledger(endpoint).lock().paused_total_us;
+    let stood = paused + tx.shared.standstill.at(webhook, tx.now);
     let before = (tx.now - max_age).0 - stood;
     tx.db
         .prepare_cached(
@@ -49,15 +59,15 @@ fn over_age(tx: &Tx<'_>, webhook: &Webhook, max_age: Duration, limit: usize) -> 
              ORDER BY first_attempt LIMIT ?4",
         )
         .and_then(|mut s| {
-            let wanted = params![webhook.id.0, before, webhook.endpoint.0, limit as i64];
+            let wanted = params![webhook.0, before, endpoint.0, limit as i64];
             s.query_map(wanted, |r| r.get(0).map(DeliveryId))?.collect()
         })
         .map_err(|e| tx.error(e))
 }
 
 /// `false`: it is in flight and ends with its attempt, or it is no longer what it was when it was looked for.
-fn end(tx: &mut Tx<'_>, webhook: &Webhook, id: DeliveryId) -> Result<bool, StoreError> {
-    let endpoint = webhook.endpoint;
+fn end(tx: &mut Tx<'_>, webhook: &Webhook, endpoint: &Endpoint, id: DeliveryId) -> Result<bool, StoreError> {
+    let (endpoint, url) = (endpoint.id, endpoint.url.clone());
     let ledger = tx.shared.ledger(endpoint);
     // Under the lock nobody starts or ends it; what ended before is drained, so that the row says what it is now.
     let mut ledger = ledger.lock();
@@ -82,20 +92,20 @@ fn end(tx: &mut Tx<'_>, webhook: &Webhook, id: DeliveryId) -> Result<bool, Store
     entry.attempts += 1;
     tx.shared.ended(endpoint, entry.webhook, DeliveryState::Failed);
     tx.tell(endpoint, &entry, DeliveryState::Failed);
-    let last = Some(attempt(webhook, tx.now));
+    let last = Some(attempt(webhook, url, tx.now));
     let ended = Ended { last, ..Ended::of(endpoint, &entry, DeliveryState::Failed, tx.now) };
     tx.apply(Op::Final(Box::new(ended))).map_err(|e| tx.error(e))?;
     Ok(true)
 }
 
 /// What its history says of the end.
-fn attempt(webhook: &Webhook, now: Timestamp) -> Attempt {
+fn attempt(webhook: &Webhook, url: Arc<str>, now: Timestamp) -> Attempt {
     Attempt {
         outcome: Outcome::Refused { kind: ErrorKind::Expired },
         started_at: now,
         timings: Timings::default(),
         revision: webhook.revision,
-        url: webhook.url.url.clone(),
+        url,
         remote_address: None,
         detail: Some("it was not delivered within max_age of its first attempt".to_owned()),
         response_headers: None,

@@ -36,6 +36,8 @@ mod cancel;
 mod checkpoint;
 mod counts;
 mod definitions;
+mod destination;
+mod endpoints;
 mod expire;
 mod filter;
 mod idempotency;

@@ -7,24 +7,27 @@ use rusqlite::params;
 
 use super::bulk::SLICE;
 use super::definitions;
+use super::destination;
 use super::ops::Op;
 use super::queue::state_of;
 use super::tx::Tx;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::ids::{DeliveryId, EndpointId, WebhookId};
+use crate::domain::webhook::Webhook;
 use crate::store::StoreError;
 
 /// Moves the next slice; `None` when no webhook is moving.
 pub fn advance(tx: &mut Tx<'_>) -> Result<Option<Vec<EndpointId>>, StoreError> {
     let set = tx.definitions();
     let Some(webhook) = set.webhooks.iter().find(|w| w.moving) else { return Ok(None) };
-    let (id, to) = (webhook.id, webhook.endpoint);
+    let id = webhook.id;
     tx.spill_all().map_err(|e| tx.error(e))?;
-    let rows = slice(tx, id, to).map_err(|e| tx.error(e))?;
-    let mut touched = BTreeSet::from([to]);
+    let rows = slice(tx, webhook).map_err(|e| tx.error(e))?;
+    let mut touched = BTreeSet::from([webhook.endpoint]);
     let mut moved = 0;
     for (delivery, from) in &rows {
-        touched.insert(*from);
+        let to = destination::of(tx, webhook, delivery.event(), *from)?;
+        touched.extend([*from, to]);
         moved += usize::from(move_one(tx, id, *delivery, *from, to)?);
     }
     if rows.is_empty() {
@@ -38,18 +41,21 @@ pub fn advance(tx: &mut Tx<'_>) -> Result<Option<Vec<EndpointId>>, StoreError> {
     Ok(Some(touched.into_iter().collect()))
 }
 
-/// What is open or failed at another endpoint, each kind by the index that holds it.
-fn slice(tx: &Tx<'_>, webhook: WebhookId, to: EndpointId) -> rusqlite::Result<Vec<(DeliveryId, EndpointId)>> {
+/// What is open or failed at endpoints that are not its own, each kind by the index that holds it.
+fn slice(tx: &Tx<'_>, webhook: &Webhook) -> rusqlite::Result<Vec<(DeliveryId, EndpointId)>> {
     tx.db
         .prepare_cached(
             "SELECT * FROM (SELECT id, endpoint FROM delivery INDEXED BY delivery_unfinished
-                            WHERE webhook = ?1 AND endpoint <> ?2 AND state < 2 ORDER BY id LIMIT ?3)
+                            WHERE webhook = ?1 AND endpoint NOT IN (SELECT id FROM endpoint WHERE url = ?2)
+                              AND state < 2 ORDER BY id LIMIT ?3)
              UNION ALL
-             SELECT * FROM (SELECT id, endpoint FROM delivery WHERE webhook = ?1 AND endpoint <> ?2 AND state IN (3, 5)
-                            AND state = 3 AND coalesce(flags, 0) & 1 = 0 ORDER BY id LIMIT ?3)
+             SELECT * FROM (SELECT id, endpoint FROM delivery WHERE webhook = ?1 AND state IN (3, 5) AND state = 3
+                              AND endpoint NOT IN (SELECT id FROM endpoint WHERE url = ?2) AND coalesce(flags, 0) & 1 = 0 ORDER BY id LIMIT ?3)
              ORDER BY id LIMIT ?3",
         )?
-        .query_map(params![webhook.0, to.0, SLICE as i64], |r| Ok((DeliveryId(r.get(0)?), EndpointId(r.get(1)?))))?
+        .query_map(params![webhook.id.0, &**webhook.target.endpoint_key(), SLICE as i64], |r| {
+            Ok((DeliveryId(r.get(0)?), EndpointId(r.get(1)?)))
+        })?
         .collect()
 }
 

@@ -188,7 +188,7 @@ impl Queue for EmbeddedStore {
         self.shared
             .write(
                 move |tx| {
-                    let mut stored = definitions::stored(tx, endpoint)?;
+                    let mut stored = super::endpoints::stored(tx, endpoint)?;
                     if let Control::Paused { since, .. } | Control::Quarantined { since } = &stored.control {
                         stored.live.paused_total_us += (tx.now.0 - since.0).max(0);
                     }

@@ -2,6 +2,7 @@
 
 use rusqlite::params;
 
+use super::destination;
 use super::ledger::Entry;
 use super::load::any_entry;
 use super::ops::{Op, TEST};
@@ -69,7 +70,7 @@ pub fn retry(tx: &mut Tx<'_>, id: DeliveryId, manual: bool) -> Result<Requeued, 
             let webhook = entry.webhook;
             tx.apply(Op::Uncount { endpoint, webhook, state }).map_err(|e| tx.error(e))?;
             // Where its webhook points now: the URL may have changed while it was over.
-            answer.endpoint = set.webhooks[at].endpoint;
+            answer.endpoint = destination::of(tx, &set.webhooks[at], id.event(), endpoint)?;
             tx.apply(Op::Open { endpoint: answer.endpoint, entry: entry.clone() }).map_err(|e| tx.error(e))?;
             tx.tell(answer.endpoint, &entry, DeliveryState::Pending);
             tx.shared.ledger(answer.endpoint).lock().requeue(entry, tx.now);

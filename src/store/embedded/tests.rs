@@ -18,6 +18,7 @@ fn config(folder: &Path) -> StoreConfig {
         relaxed: false,
         max_backlog: 1_000_000,
         idempotency_window: Duration::from_secs(3_600),
+        max_template_origins: 3,
     }
 }
 
@@ -64,6 +65,11 @@ fn keeps_order_among_early_rows() {
     for steps in conformance::early_rows() {
         reopening(|open| conformance::live(open, steps));
     }
+}
+
+#[test]
+fn moves_deliveries_to_the_endpoints_of_a_template() {
+    reopening(|open| block_on(conformance::moves_to_a_template(open())));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::config::policy::{parse_patch, to_json};
 use crate::dispatch::Inspection;
 use crate::domain::breaker::Breaker;
 use crate::domain::change::EndpointActivity;
-use crate::domain::endpoint::Control;
+use crate::domain::endpoint::{Control, Endpoint};
 use crate::domain::ids::{EndpointId, WebhookId};
 use crate::domain::time::Timestamp;
 use crate::store::StoredEndpoint;
@@ -78,7 +78,7 @@ pub async fn list(_auth: Allowed<Read>, state: State, req: HttpRequest) -> Resul
     query.finish()?;
     let set = state.store.definitions();
     let named = |e: &StoredEndpoint| q.as_ref().is_none_or(|q| e.endpoint.url.to_lowercase().contains(q));
-    let meant = |e: &StoredEndpoint| webhook.is_none_or(|id| webhooks_of(&set, e.endpoint.id).contains(&WebhookId(id)));
+    let meant = |e: &StoredEndpoint| webhook.is_none_or(|id| webhooks_of(&set, &e.endpoint).contains(&WebhookId(id)));
     let mut endpoints: Vec<_> = set.endpoints.iter().filter(|e| named(e) && meant(e)).cloned().collect();
     endpoints.sort_unstable_by_key(|e| e.endpoint.id);
     let listed = page_of(endpoints, page, |e| i64::from(e.endpoint.id.0));
@@ -163,8 +163,8 @@ async fn show(state: &State, id: EndpointId) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(view(state, &state.store.definitions(), &stored, inspection)))
 }
 
-fn webhooks_of(set: &DefinitionSet, endpoint: EndpointId) -> Vec<WebhookId> {
-    set.webhooks.iter().filter(|w| w.endpoint == endpoint).map(|w| w.id).collect()
+fn webhooks_of(set: &DefinitionSet, endpoint: &Endpoint) -> Vec<WebhookId> {
+    set.webhooks.iter().filter(|w| *w.target.endpoint_key() == endpoint.url).map(|w| w.id).collect()
 }
 
 fn view(state: &State, set: &DefinitionSet, stored: &StoredEndpoint, live: Inspection) -> EndpointView {
@@ -179,7 +179,7 @@ fn view(state: &State, set: &DefinitionSet, stored: &StoredEndpoint, live: Inspe
         id: endpoint.id,
         url: endpoint.url.clone(),
         origin: endpoint.origin.0.clone(),
-        webhook_ids: webhooks_of(set, endpoint.id),
+        webhook_ids: webhooks_of(set, endpoint),
         state: live.activity,
         paused_by,
         paused_since,

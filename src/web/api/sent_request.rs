@@ -5,10 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::delivery_view::Headers;
-use crate::config::NetboxVersion;
 use crate::domain::credentials::{MASK, masked_value};
 use crate::domain::event::Event;
-use crate::domain::payload_url::PayloadUrl;
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::{Signing, WebhookSpec};
 use crate::render;
@@ -16,9 +14,6 @@ use crate::signing::{hook_signature, standard_signature};
 use crate::store::StoreError;
 use crate::store::archive::{AttemptRow, DeliveryRow};
 use crate::web::AppState;
-
-/// NetBox's body when neither the configuration nor NetBox says which.
-const DEFAULT_VERSION: NetboxVersion = NetboxVersion(4, 4);
 
 /// A request as it was sent; credentials in headers are masked.
 #[derive(Debug, Serialize)]
@@ -45,11 +40,6 @@ pub async fn sent_request(
         (Some(last), _) => state.store.webhook_revision(row.webhook, last.attempt.revision).await?.map(Arc::new),
         (None, webhook) => webhook.as_ref().map(|w| w.spec.clone()),
     };
-    let url = match (last, &webhook) {
-        (Some(last), _) => last.attempt.url.to_string(),
-        (None, Some(webhook)) => webhook.url.url.to_string(),
-        (None, None) => return Ok(None),
-    };
     let folded_from = match row.folded_from {
         None => None,
         Some(seq) => match state.store.event(seq).await? {
@@ -58,11 +48,12 @@ pub async fn sent_request(
             _ => return Ok(None),
         },
     };
-    let version = state.config().netbox.version.unwrap_or(DEFAULT_VERSION);
+    let version = state.dispatcher.netbox_version();
     let number = last.map_or(1, |last| last.number);
     let at = last.map_or_else(crate::clock::now, |last| last.attempt.started_at);
     let source = render::Source { event, folded_from: folded_from.as_deref(), version };
-    Ok(spec.and_then(|spec| rendered(&spec, source, url, &Sending { row, number, at })))
+    let url = last.map(|last| last.attempt.url.to_string());
+    Ok(spec.and_then(|spec| rendered(&spec, source, &Sending { row, number, at, url })))
 }
 
 /// What one attempt adds to the definition.
@@ -70,19 +61,24 @@ struct Sending<'a> {
     row: &'a DeliveryRow,
     number: u32,
     at: Timestamp,
+    /// Where the attempt went, if it was made.
+    url: Option<String>,
 }
 
-fn rendered(spec: &WebhookSpec, source: render::Source<'_>, url: String, sending: &Sending<'_>) -> Option<SentRequest> {
-    let body = render::body(spec, source).ok()?;
+fn rendered(spec: &WebhookSpec, source: render::Source<'_>, sending: &Sending<'_>) -> Option<SentRequest> {
+    let (prepared, lazy) = (render::Prepared::new(spec), render::Lazy::new(source));
+    let target = prepared.url(spec, &lazy).ok();
+    let url = sending.url.clone().or_else(|| target.as_ref().map(|target| target.url.to_string()))?;
+    let body = prepared.body(spec, &lazy).ok()?;
     let id = sending.row.public_id.to_string();
-    let mut headers = render::headers(spec).ok()?;
+    let mut headers = prepared.headers(spec, &lazy).ok()?.into_owned();
     let given = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Authorization"));
     let mut add = |name: &str, value: String| headers.push((name.to_owned(), value));
     add("User-Agent", concat!("netbox-webhookd/", env!("CARGO_PKG_VERSION")).to_owned());
     add("webhook-id", id.clone());
     add("webhook-timestamp", sending.at.as_secs().to_string());
     add("X-Webhook-Attempt", sending.number.to_string());
-    if !given && PayloadUrl::parse(&spec.payload_url).is_ok_and(|url| url.basic_auth.is_some()) {
+    if !given && target.is_some_and(|target| target.basic_auth.is_some()) {
         add("Authorization", MASK.to_owned());
     }
     if !spec.secret.is_empty() {

@@ -6,8 +6,10 @@ use actix_web::HttpResponse;
 use serde::Serialize;
 
 use crate::clock;
+use crate::config::NetboxVersion;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::time::Timestamp;
+use crate::intake::board::SourceStatus;
 use crate::store::Health;
 use crate::web::State;
 use crate::web::auth::{Allowed, Read};
@@ -32,6 +34,10 @@ struct Status {
     oldest_pending_at: Option<Timestamp>,
     /// Age of the oldest undelivered delivery; 0 when there is none.
     backlog_age_seconds: f64,
+    /// Sources of events other than requests: what keeps each from taking them, and how many it took.
+    intake: BTreeMap<&'static str, SourceStatus>,
+    /// Whose bodies `payload_format = "netbox"` writes.
+    netbox_version: String,
     nodes: [Node; 1],
 }
 
@@ -58,6 +64,7 @@ pub async fn show(_auth: Allowed<Read>, state: State) -> Result<HttpResponse, Ap
     let counts = state.store.counts();
     let definitions = state.store.definitions();
     let (intake_rate, delivery_rate) = state.rates_at(now);
+    let NetboxVersion(major, minor) = state.dispatcher.netbox_version();
     let uptime = clock::uptime();
     let (version, started_at) = (env!("CARGO_PKG_VERSION"), now - uptime);
     let number = |state: DeliveryState| counts.by_state.get(&state).copied().unwrap_or(0);
@@ -75,6 +82,8 @@ pub async fn show(_auth: Allowed<Read>, state: State) -> Result<HttpResponse, Ap
         delivery_rate,
         oldest_pending_at: counts.oldest_pending_at,
         backlog_age_seconds: counts.oldest_pending_at.map_or(0.0, |at| now.since(at).as_secs_f64()),
+        intake: state.sources.all(),
+        netbox_version: format!("{major}.{minor}"),
         nodes: [Node { id: 0, version, state: "active", started_at }],
     };
     Ok(HttpResponse::Ok().json(body))

@@ -32,7 +32,7 @@ pub async fn list(_auth: Allowed<Read>, state: State, req: HttpRequest) -> Resul
     let q = query.take("q")?.map(|q| q.to_lowercase());
     query.finish()?;
     let meant = |w: &Webhook| {
-        let texts = [&w.spec.name, &w.spec.description, &*w.url.url];
+        let texts = [w.spec.name.as_str(), &w.spec.description, w.target.endpoint_key()];
         name.as_ref().is_none_or(|name| *name == w.spec.name)
             && enabled.is_none_or(|enabled| enabled == w.spec.enabled)
             && endpoint.is_none_or(|id| id == w.endpoint.0)
@@ -159,14 +159,14 @@ async fn write(
     state: &State,
     token: &AuthToken,
     old: Option<&Webhook>,
-    (spec, url): Valid,
+    (spec, target): Valid,
 ) -> Result<Arc<Webhook>, Unwritten> {
     let (id, based_on) = (old.map(|w| w.id), old.map(|w| w.revision));
     let refused = |e: FieldErrors| Unwritten::Refused(ApiError::fields(e.0));
     validate::beside(&state.store.definitions(), id, &spec).map_err(refused)?;
     let action = if id.is_some() { "webhook.update" } else { "webhook.create" };
     let audit = audit(token, action, id, masked(&spec));
-    let write = WebhookWrite { id, spec, url, based_on, source: Source::Api, orphaned: false };
+    let write = WebhookWrite { id, spec, target, based_on, source: Source::Api, orphaned: false };
     let webhook = state.store.write_webhook(write, audit).await.map_err(|error| match error {
         StoreError::Outdated(_) => Unwritten::Outdated,
         // Another request took the name since it was looked for.

@@ -29,7 +29,7 @@ fn planned(store: &EmbeddedStore) -> Planned {
 }
 
 fn batch(store: &EmbeddedStore, plan: Planned, events: usize) -> Batch {
-    let new = |n| NewEvent { event: c::event(n as u8, "x"), plan: vec![plan], idempotency: None };
+    let new = |n| NewEvent::planned(c::event(n as u8, "x"), vec![plan]);
     Batch { events: (0..events).map(new).collect(), catalog_revision: store.revision() }
 }
 

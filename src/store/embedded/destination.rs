@@ -1,0 +1,34 @@
+//! Which endpoint a delivery belongs to, as its webhook is now.
+
+use super::endpoints::add_endpoint;
+use super::load::event_of;
+use super::tx::Tx;
+use crate::domain::ids::{EndpointId, EventSeq};
+use crate::domain::payload_url::Target;
+use crate::domain::webhook::Webhook;
+use crate::render;
+use crate::store::StoreError;
+use crate::store::admin::NewEndpoint;
+
+/// The endpoint for `event`, whose delivery is at `at` now.
+///
+/// A templated payload URL is rendered for the event. What cannot be rendered, and what reaches one origin too many,
+/// belongs to the template's own endpoint, where its attempt says why.
+pub fn of(tx: &mut Tx<'_>, webhook: &Webhook, event: EventSeq, at: EndpointId) -> Result<EndpointId, StoreError> {
+    let Target::Template(text) = &webhook.target else { return Ok(webhook.endpoint) };
+    let set = tx.definitions();
+    let known = set.endpoints.binary_search_by_key(&at, |e| e.endpoint.id).ok().map(|i| &set.endpoints[i].endpoint);
+    if known.is_some_and(|e| e.url == *text && at != webhook.endpoint) {
+        return Ok(at);
+    }
+    let event = event_of(tx.db, event)?;
+    let Some(origin) = event.and_then(|event| render::origin(&webhook.spec, &event)) else {
+        return Ok(webhook.endpoint);
+    };
+    let new = NewEndpoint { url: text.clone(), origin };
+    let (found, made) = add_endpoint(tx, &new).map_err(|e| tx.error(e))?;
+    if made {
+        super::definitions::redefine(tx)?;
+    }
+    Ok(found.unwrap_or(webhook.endpoint))
+}
