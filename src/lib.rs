@@ -8,8 +8,8 @@
 //! | layer | modules | what lives there |
 //! | --- | --- | --- |
 //! | L0 | [`domain`], [`clock`], [`crash`] | what the words mean, pure; the only place that reads the time; where tests stop us |
-//! | L1 | [`config`], [`render`], [`signing`], [`telemetry`] | settings, bodies, signatures, logs and metrics |
-//! | L2 | [`store`], [`sender`], [`catalog`] | what is on disk, what goes over the wire, what is defined |
+//! | L1 | [`config`], [`render`], [`rest`], [`signing`], [`telemetry`] | settings, bodies, clients, signatures, logs and metrics |
+//! | L2 | [`store`], [`sender`], [`catalog`], [`netbox`] | what is on disk, what goes over the wire, what is defined here and in NetBox |
 //! | L3 | [`dispatch`] | the actors and the pure endpoint queue |
 //! | L4 | [`intake`] | events coming in |
 //! | L5 | [`web`] | every route |
@@ -26,7 +26,9 @@ pub mod crash;
 pub mod dispatch;
 pub mod domain;
 pub mod intake;
+pub mod netbox;
 pub mod render;
+pub mod rest;
 pub mod sender;
 pub mod server;
 pub mod signing;

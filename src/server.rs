@@ -14,6 +14,8 @@ use tokio::sync::watch;
 use crate::catalog;
 use crate::config::{Config, Durability, Loaded, keep_fixed};
 use crate::dispatch::{Deps, Dispatcher};
+use crate::intake::board::Board;
+use crate::intake::netbox_queue::{self, NetboxQueue};
 use crate::store::admin::NewAudit;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::{Store, StoreConfig};
@@ -42,16 +44,23 @@ pub struct Running {
     dispatcher: Dispatcher,
     state: web::State,
     http: ServerHandle,
+    queue: Option<NetboxQueue>,
 }
 
 impl Running {
     /// Drains and stops: nothing more is started, then those who ask and the requests in flight end, all within one
     /// `server.shutdown_timeout`, then the store.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         let timeout = self.config.borrow().server.shutdown_timeout;
         self.state.close_streams();
+        if let Some(queue) = &mut self.queue {
+            queue.drain().await;
+        }
         // The drain is polled first.
         futures_util::future::join(self.dispatcher.drain(timeout), self.http.stop(true)).await;
+        if let Some(queue) = self.queue {
+            queue.close().await;
+        }
         self.dispatcher.stop();
         let embedded = self.embedded.clone();
         // Joining the writer blocks; what it has left takes milliseconds.
@@ -116,7 +125,12 @@ pub async fn start(loaded: Loaded) -> anyhow::Result<Running> {
         n => n,
     };
     let dispatcher = Dispatcher::start(Deps { store: store.clone(), config: watched.clone(), threads });
-    let state = AppState::start(store.clone(), dispatcher.clone(), watched);
+    let board = Board::default();
+    let state = AppState::start(store.clone(), dispatcher.clone(), watched.clone(), board.clone());
+    let queue = config.intake.netbox_queue.enabled.then(|| {
+        let (store, dispatcher, config) = (store.clone(), dispatcher.clone(), watched);
+        NetboxQueue::start(netbox_queue::Deps { store, dispatcher, config, board })
+    });
     let served = state.clone();
     let server = HttpServer::new(move || {
         let state = served.clone();
@@ -131,7 +145,7 @@ pub async fn start(loaded: Loaded) -> anyhow::Result<Running> {
     let http = server.handle();
     actix_rt::spawn(server);
     tracing::info!(%addr, "listening");
-    Ok(Running { addr, admin_token, loaded, config: sender, store, embedded, dispatcher, state, http })
+    Ok(Running { addr, admin_token, loaded, config: sender, store, embedded, dispatcher, state, http, queue })
 }
 
 fn store_config(config: &Config) -> StoreConfig {
@@ -140,6 +154,7 @@ fn store_config(config: &Config) -> StoreConfig {
         relaxed: config.store.durability == Durability::Relaxed,
         max_backlog: config.store.max_backlog,
         idempotency_window: config.intake.idempotency_window,
+        max_template_origins: config.delivery.max_template_origins,
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::{interval, sleep};
 
 use super::output;
 use super::receiver::{self, Manner, Options, Receiver};
-use super::rest::Rest;
+use super::rest::{ADVICE, Rest};
 use crate::config::policy::EndpointRule;
 use crate::config::{Config, FileWebhook, Loaded, Log, LogFormat, NetboxVersion};
 use crate::domain::time::Timestamp;
@@ -49,7 +49,7 @@ pub async fn run(length: Option<Duration>) -> anyhow::Result<ExitCode> {
     let receivers = Receivers::spawn()?;
     let config = configuration(folder.path(), &receivers);
     let running = server::start(Loaded::built(config)).await.context("the service does not start")?;
-    let rest = Rest::new(&format!("http://{}", running.addr), running.admin_token.clone());
+    let rest = Rest::new(&format!("http://{}", running.addr), running.admin_token.clone(), ADVICE);
     introduce(&rest, &running.admin_token, &folder, &receivers)?;
     let mut traffic = Traffic::default();
     feed(&rest, &receivers, &mut traffic, length).await?;

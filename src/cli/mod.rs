@@ -15,6 +15,7 @@ use crate::telemetry;
 mod check;
 mod demo;
 mod folder;
+mod import;
 mod output;
 pub mod receiver;
 mod remote;
@@ -107,6 +108,8 @@ enum Command {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Take over the webhooks and event rules of a NetBox as definitions; shows what would be done, --write does it
+    ImportNetbox(ImportNetbox),
     /// Copy the whole store into a new file, also while the service runs
     Backup {
         /// The file to write
@@ -123,6 +126,24 @@ enum Command {
         #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
         length: Option<Duration>,
     },
+}
+
+#[derive(Debug, Args)]
+struct ImportNetbox {
+    /// Where NetBox is; else netbox.url of the configuration
+    #[arg(long, value_name = "URL")]
+    netbox_url: Option<String>,
+    /// An API token of NetBox that may view webhooks and event rules; else netbox.token of the configuration
+    #[arg(long, value_name = "TOKEN")]
+    netbox_token: Option<String>,
+    /// Only show what would be created or changed (default)
+    #[arg(long, conflicts_with = "write")]
+    dry_run: bool,
+    /// Create and change definitions
+    #[arg(long)]
+    write: bool,
+    #[command(flatten)]
+    remote: Remote,
 }
 
 #[derive(Debug, Subcommand)]
@@ -198,6 +219,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve => serve(config),
         Command::Check => check::run(config),
         Command::Receiver { listen, secret } => on_system(receiver::run(listen, secret)),
+        Command::ImportNetbox(asked) => on_system(import::run(config, asked)),
         Command::Backup { file } => folder::backup(config, &file),
         Command::Recover { folder } => folder::recover(config, &folder),
         Command::Demo { length } => on_system(demo::run(length)),

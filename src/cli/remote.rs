@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-use super::rest::{Rest, RestError};
+use super::rest::{self, Rest, RestError};
 use super::{Remote, Which, output};
 
 const ENDPOINT_COLUMNS: [(&str, &str); 9] = [
@@ -38,7 +38,7 @@ const DELIVERY_COLUMNS: [(&str, &str); 9] = [
 
 /// `status`
 pub async fn status(config: Option<&Path>, remote: Remote) -> anyhow::Result<ExitCode> {
-    let rest = Rest::open(config, &remote)?;
+    let rest = rest::open(config, &remote)?;
     let status = rest.get("/api/status/").await?;
     let endpoints = rest.all("/api/endpoints/").await?;
     if remote.json {
@@ -52,7 +52,7 @@ pub async fn status(config: Option<&Path>, remote: Remote) -> anyhow::Result<Exi
 
 /// `webhooks`
 pub async fn webhooks(config: Option<&Path>, remote: Remote) -> anyhow::Result<ExitCode> {
-    let webhooks = Rest::open(config, &remote)?.all("/api/webhooks/").await?;
+    let webhooks = rest::open(config, &remote)?.all("/api/webhooks/").await?;
     show(&remote, webhooks, &WEBHOOK_COLUMNS)
 }
 
@@ -65,7 +65,7 @@ pub async fn deliveries(
 ) -> anyhow::Result<ExitCode> {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(filter).append_pair("limit", &limit.to_string());
-    let mut answer = Rest::open(config, &remote)?.get(&format!("/api/deliveries/?{}", query.finish())).await?;
+    let mut answer = rest::open(config, &remote)?.get(&format!("/api/deliveries/?{}", query.finish())).await?;
     let rows = match answer["results"].take() {
         Value::Array(rows) => rows,
         _ => Vec::new(),
@@ -75,7 +75,7 @@ pub async fn deliveries(
 
 /// `retry`
 pub async fn retry(config: Option<&Path>, remote: Remote, which: Which, skip: bool) -> anyhow::Result<ExitCode> {
-    let rest = Rest::open(config, &remote)?;
+    let rest = rest::open(config, &remote)?;
     if which.filter.is_empty() {
         return each(&rest, &remote, &which.ids, "retry").await;
     }
@@ -88,7 +88,7 @@ pub async fn retry(config: Option<&Path>, remote: Remote, which: Which, skip: bo
 
 /// `cancel`
 pub async fn cancel(config: Option<&Path>, remote: Remote, which: Which) -> anyhow::Result<ExitCode> {
-    let rest = Rest::open(config, &remote)?;
+    let rest = rest::open(config, &remote)?;
     if which.filter.is_empty() {
         return each(&rest, &remote, &which.ids, "cancel").await;
     }
@@ -102,7 +102,7 @@ pub async fn order(
     endpoints: Vec<String>,
     order: &str,
 ) -> anyhow::Result<ExitCode> {
-    let rest = Rest::open(config, &remote)?;
+    let rest = rest::open(config, &remote)?;
     let mut outcome = Outcome::new(&remote);
     for endpoint in &endpoints {
         let answer = match endpoint_id(&rest, endpoint).await {
@@ -119,13 +119,14 @@ async fn endpoint_id(rest: &Rest, named: &str) -> Result<String, RestError> {
     if named.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(named.to_owned());
     }
-    let url = crate::domain::payload_url::PayloadUrl::parse(named).map(|u| u.endpoint_key().to_owned());
+    let url = crate::domain::payload_url::Target::parse(named).map(|target| target.endpoint_key().to_string());
     let url = url.unwrap_or_else(|_| named.to_owned());
     let endpoints = rest.all("/api/endpoints/").await?;
     let found = endpoints.iter().find(|endpoint| endpoint["url"] == url.as_str());
-    found
-        .map(|endpoint| endpoint["id"].to_string())
-        .ok_or_else(|| RestError::Refused("no endpoint has this URL; `netbox-webhookd status` lists them".to_owned()))
+    found.map(|endpoint| endpoint["id"].to_string()).ok_or_else(|| RestError::Refused {
+        status: 404,
+        text: "no endpoint has this URL; `netbox-webhookd status` lists them".to_owned(),
+    })
 }
 
 async fn each(rest: &Rest, remote: &Remote, ids: &[String], order: &str) -> anyhow::Result<ExitCode> {

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::folder::OfflineTokens;
-use super::rest::{Rest, RestError};
+use super::rest::{self, Rest, RestError};
 use super::{Remote, TokenCommand, output};
 
 const COLUMNS: [(&str, &str); 4] = [("ID", "id"), ("NAME", "name"), ("SCOPES", "scopes"), ("CREATED", "created")];
@@ -65,7 +65,7 @@ impl Tokens {
 /// The service if one runs; else the store, whose lock tells for sure that none does.
 async fn reach(config: Option<&Path>, remote: &Remote) -> anyhow::Result<Tokens> {
     let named = remote.url.is_some() || remote.token.is_some();
-    let online = match Rest::open(config, remote) {
+    let online = match rest::open(config, remote) {
         Ok(rest) => match rest.get("/health/live").await {
             Err(gone @ RestError::Unreachable { .. }) => Err(gone.into()),
             _ => Ok(rest),

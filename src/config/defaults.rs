@@ -55,6 +55,10 @@ impl Default for Redis {
             password: String::new(),
             database: 0,
             ssl: false,
+            ca_cert_path: String::new(),
+            insecure_skip_tls_verify: false,
+            sentinels: Vec::new(),
+            sentinel_service: "default".to_owned(),
         }
     }
 }

@@ -87,10 +87,15 @@ impl Config {
         let mut document = Document::read(text, env, &names, &mut problems);
         let mut config = Config::default();
         for (name, section) in SECTIONS {
-            document.take(name).apply(section(&mut config), &mut problems);
+            let table = document.take(name);
+            let switch = table.place("enabled");
+            table.apply(section(&mut config), &mut problems);
             if name == "redis" {
                 // The queue's Redis is [redis], except for the keys it overrides.
                 config.intake.netbox_queue.redis = config.redis.clone();
+            }
+            if name == "intake.netbox_queue" {
+                problems.extend(lacks_netbox(&config, switch));
             }
         }
         for table in document.endpoints {
@@ -108,6 +113,15 @@ fn find_file(explicit: Option<&Path>, env: &[(String, String)]) -> Option<PathBu
         .map(Path::to_owned)
         .or_else(|| named().map(|(_, path)| PathBuf::from(path)))
         .or_else(|| DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists()))
+}
+
+/// Jobs of NetBox's queue name webhooks by their ids there: NetBox itself must be asked for them.
+fn lacks_netbox(config: &Config, switch: Place) -> Option<Problem> {
+    let asked = !config.netbox.url.is_empty() && !config.netbox.token.is_empty();
+    (config.intake.netbox_queue.enabled && !asked).then(|| {
+        let message = "needs netbox.url and netbox.token: the jobs do not hold the webhooks' definitions".to_owned();
+        Problem::new(switch, "intake.netbox_queue.enabled", message)
+    })
 }
 
 /// Only their shape is checked here; the catalog knows what a definition may say.

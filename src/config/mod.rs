@@ -122,6 +122,12 @@ pub struct Redis {
     pub password: String,
     pub database: u32,
     pub ssl: bool,
+    /// Empty: the system's authorities.
+    pub ca_cert_path: String,
+    pub insecure_skip_tls_verify: bool,
+    /// `host:port` of each Sentinel; if there are any, they say where the Redis is.
+    pub sentinels: Vec<String>,
+    pub sentinel_service: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -164,7 +170,7 @@ pub struct Intake {
     pub redis_stream: RedisStream,
 }
 
-/// Webhook jobs taken over from NetBox's own queue; not in this version.
+/// Webhook jobs taken over from NetBox's own queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetboxQueue {
     pub enabled: bool,
@@ -173,7 +179,7 @@ pub struct NetboxQueue {
     pub redis: Redis,
 }
 
-/// Events written by the NetBox plugin; not in this version.
+/// Events written by the NetBox plugin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RedisStream {
     pub enabled: bool,

@@ -14,6 +14,16 @@ pub fn keep_fixed(old: &Config, new: &mut Config) -> Vec<&'static str> {
     fix.key("store.durability", &old.store.durability, &mut new.store.durability);
     fix.key("store.max_backlog", &old.store.max_backlog, &mut new.store.max_backlog);
     fix.key("delivery.threads", &old.delivery.threads, &mut new.delivery.threads);
+    fix.key(
+        "delivery.max_template_origins",
+        &old.delivery.max_template_origins,
+        &mut new.delivery.max_template_origins,
+    );
+    fix.key("redis", &old.redis, &mut new.redis);
+    fix.key("netbox.url", &old.netbox.url, &mut new.netbox.url);
+    fix.key("netbox.token", &old.netbox.token, &mut new.netbox.token);
+    fix.key("intake.netbox_queue", &old.intake.netbox_queue, &mut new.intake.netbox_queue);
+    fix.key("intake.redis_stream", &old.intake.redis_stream, &mut new.intake.redis_stream);
     fix.key("intake.idempotency_window", &old.intake.idempotency_window, &mut new.intake.idempotency_window);
     fix.key("log.format", &old.log.format, &mut new.log.format);
     fix.0

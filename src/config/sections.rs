@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::setting::{Choice, Days, List, NotYet, Number, Secret, Section, Size, Span, Text, Visitor};
-use super::texts::{address, any, base_path, filled, log_filter, model, network, web_address};
+use super::setting::{Choice, Days, List, Number, Secret, Section, Size, Span, Text, Visitor};
+use super::texts::{address, any, base_path, filled, host_and_port, log_filter, model, network, web_address};
 use super::{
     Auth, Config, Delivery, Durability, Intake, Log, LogFormat, Netbox, NetboxQueue, Redis, RedisStream, Security,
     Server, Store, Webhooks,
@@ -84,6 +84,10 @@ impl Section for Redis {
         v.key("password", &mut Secret(&mut self.password));
         v.key("database", &mut Number(&mut self.database, 0..=65_535));
         v.key("ssl", &mut self.ssl);
+        v.key("ca_cert_path", &mut Text(&mut self.ca_cert_path, any));
+        v.key("insecure_skip_tls_verify", &mut self.insecure_skip_tls_verify);
+        v.key("sentinels", &mut List(&mut self.sentinels, host_and_port));
+        v.key("sentinel_service", &mut Text(&mut self.sentinel_service, filled));
     }
 }
 
@@ -120,7 +124,7 @@ impl Section for Intake {
 
 impl Section for NetboxQueue {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.key("enabled", &mut NotYet(&mut self.enabled));
+        v.key("enabled", &mut self.enabled);
         v.key("queue", &mut Text(&mut self.queue, filled));
         self.redis.visit(v);
     }
@@ -128,7 +132,7 @@ impl Section for NetboxQueue {
 
 impl Section for RedisStream {
     fn visit(&mut self, v: &mut dyn Visitor) {
-        v.key("enabled", &mut NotYet(&mut self.enabled));
+        v.key("enabled", &mut self.enabled);
         v.key("stream", &mut Text(&mut self.stream, filled));
     }
 }

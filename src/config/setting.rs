@@ -60,22 +60,6 @@ impl Setting for bool {
     }
 }
 
-/// A switch of something that this version does not do: stays off.
-pub struct NotYet<'a>(pub &'a mut bool);
-
-impl Setting for NotYet<'_> {
-    fn set(&mut self, value: &Value) -> Result<(), String> {
-        match value {
-            Value::Bool(true) => Err("not supported in this version; only false".to_owned()),
-            _ => self.0.set(value),
-        }
-    }
-
-    fn show(&self) -> Value {
-        self.0.show()
-    }
-}
-
 /// A whole number within a range.
 pub struct Number<'a, T>(pub &'a mut T, pub RangeInclusive<u64>);
 

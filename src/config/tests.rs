@@ -83,7 +83,7 @@ fn every_problem_is_listed_with_its_line_and_what_is_allowed() {
     let found = problems(
         "[server]\nlisten = \"nowhere\"\nmax_batch = 0\nlissten = 1\nmax_body = \"1MB\"\n\
          [delivery]\nordering = \"fifo\"\nconcurrency = \"4\"\ntimeout = 30\nburst = -1\n\
-         [sevrer]\n[store]\nbackend = \"redis\"\n[intake.netbox_queue]\nenabled = true\n[intake.redis_stream]\nenabled = true",
+         [sevrer]\n[store]\nbackend = \"redis\"\n[intake.netbox_queue]\nenabled = true\nqueue = \"\"",
     );
     let expected = [
         "line 2: server.listen: \"nowhere\" is not an IP address with a port",
@@ -96,8 +96,8 @@ fn every_problem_is_listed_with_its_line_and_what_is_allowed() {
         "line 10: delivery.burst: -1 is not allowed",
         "line 11: sevrer: unknown table; did you mean [server]?",
         "line 13: store.backend: \"redis\" is not supported in this version; use \"embedded\"",
-        "line 15: intake.netbox_queue.enabled: not supported in this version; only false",
-        "line 17: intake.redis_stream.enabled: not supported in this version; only false",
+        "line 15: intake.netbox_queue.enabled: needs netbox.url and netbox.token",
+        "line 16: intake.netbox_queue.queue: ",
     ];
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for (found, expected) in found.iter().zip(expected) {

@@ -82,6 +82,16 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// A network in CIDR notation; a single address is the network of itself.
+/// Of a Sentinel.
+pub fn host_and_port(text: &str) -> Result<String, String> {
+    let port =
+        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse::<u16>().ok());
+    match port.filter(|port| *port > 0) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(format!("\"{text}\" is not a host and port like \"sentinel-1.example.com:26379\"")),
+    }
+}
+
 pub fn network(text: &str) -> Result<IpNet, String> {
     text.parse()
         .or_else(|_| text.parse().map(|address: IpAddr| IpNet::from(address)))

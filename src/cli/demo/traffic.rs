@@ -70,9 +70,9 @@ impl Traffic {
                 self.deliveries += events.iter().filter_map(|event| event["deliveries"].as_u64()).sum::<u64>();
                 Ok(())
             }
-            Err(RestError::Refused(reason)) => {
+            Err(refused @ RestError::Refused { .. }) => {
                 self.refused += 1;
-                self.refusal = Some(reason);
+                self.refusal = Some(refused.to_string());
                 Ok(())
             }
             Err(gone) => Err(gone),

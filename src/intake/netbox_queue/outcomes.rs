@@ -1,0 +1,251 @@
+//! What became of jobs, told to RQ's books.
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, watch};
+
+use super::registries::{BATCH, Begun, Ended, Ending};
+use super::{RETRY_MAX, Shared, Stage};
+use crate::clock;
+use crate::domain::change::StateChange;
+use crate::domain::delivery::DeliveryState;
+use crate::domain::ids::{DeliveryId, EventSeq, Named, PublicId};
+use crate::domain::time::Timestamp;
+use crate::domain::webhook::Source;
+use crate::intake::redis::LinkError;
+use crate::store::StoreError;
+use crate::store::archive::DeliveryRow;
+
+/// Jobs whose ids are kept in memory; of others the event is read for it.
+const KNOWN: usize = 100_000;
+/// Ends that may wait for Redis; when there are more, the books are compared with the store instead.
+const WAITING: usize = 100_000;
+/// So long ends are gathered.
+const GATHER: Duration = Duration::from_millis(20);
+/// What has waited longer is shown as deferred.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// How often is looked for that.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// A job's delivery has ended, or was put in line again by hand.
+#[derive(Clone, Copy, Debug)]
+struct News {
+    delivery: DeliveryId,
+    event: PublicId,
+    state: DeliveryState,
+}
+
+/// What is known of jobs and what is to be written.
+pub struct Outcomes {
+    changes: Option<broadcast::Receiver<StateChange>>,
+    jobs: HashMap<EventSeq, String>,
+    news: VecDeque<News>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Unwritten {
+    #[error(transparent)]
+    Redis(#[from] LinkError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Outcomes {
+    pub fn new(changes: broadcast::Receiver<StateChange>) -> Self {
+        Self { changes: Some(changes), jobs: HashMap::new(), news: VecDeque::new() }
+    }
+
+    /// The event is this job's.
+    pub fn expect(&mut self, seq: EventSeq, job: String) {
+        if self.jobs.len() >= KNOWN {
+            self.jobs.clear();
+        }
+        self.jobs.insert(seq, job);
+    }
+}
+
+/// Gathers the ends of deliveries that come from jobs.
+pub async fn follow(shared: Rc<Shared>) {
+    let Some(mut changes) = shared.outcomes.borrow_mut().changes.take() else { return };
+    loop {
+        match changes.recv().await {
+            Ok(change) => note(&shared, &change),
+            // They came too fast; what was missed is in the store.
+            Err(broadcast::error::RecvError::Lagged(_)) => shared.unsure.set(true),
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+fn note(shared: &Shared, change: &StateChange) {
+    let StateChange::Delivery { id, webhook_id, state, attempts, .. } = change else { return };
+    let again = *state == DeliveryState::Pending && *attempts > 0;
+    if (state.unfinished() && !again) || !is_netboxs(shared, *webhook_id) {
+        return;
+    }
+    let Some(Named::Delivery(delivery)) = id.named() else { return };
+    let event = delivery.event().public(Timestamp::from_millis(id.received_millis()));
+    let mut outcomes = shared.outcomes.borrow_mut();
+    if outcomes.news.len() >= WAITING {
+        outcomes.news.clear();
+        shared.unsure.set(true);
+    }
+    outcomes.news.push_back(News { delivery, event, state: *state });
+    drop(outcomes);
+    shared.ended.notify_one();
+}
+
+fn is_netboxs(shared: &Shared, webhook: crate::domain::ids::WebhookId) -> bool {
+    let catalog = shared.deps.dispatcher.catalog();
+    catalog.webhook(webhook).is_some_and(|webhook| matches!(webhook.source, Source::Netbox(_)))
+}
+
+/// Writes what is gathered; whatever could not be written is tried again.
+pub async fn run(shared: Rc<Shared>, mut stage: watch::Receiver<Stage>) {
+    let mut looked = clock::now();
+    loop {
+        let closing = *stage.borrow() == Stage::Closing;
+        let worked = match write(&shared).await {
+            Ok(()) if closing => return,
+            Ok(()) if clock::now().since(looked) >= LOOK => {
+                looked = clock::now();
+                defer(&shared).await
+            }
+            worked => worked,
+        };
+        let wait = match worked {
+            Ok(()) => LOOK,
+            Err(error) => {
+                tracing::debug!(%error, "what became of jobs could not be written, trying again");
+                RETRY_MAX / 10
+            }
+        };
+        if closing {
+            continue;
+        }
+        tokio::select! {
+            () = shared.ended.notified() => tokio::time::sleep(GATHER).await,
+            () = tokio::time::sleep(wait) => {}
+            _ = stage.wait_for(|stage| *stage == Stage::Closing) => {}
+        }
+    }
+}
+
+async fn write(shared: &Shared) -> Result<(), Unwritten> {
+    if shared.unsure.replace(false)
+        && let Err(error) = compare(shared).await
+    {
+        shared.unsure.set(true);
+        return Err(error);
+    }
+    loop {
+        let batch: Vec<News> = {
+            let outcomes = shared.outcomes.borrow();
+            outcomes.news.iter().take(BATCH).copied().collect()
+        };
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut link = shared.link.lock().await;
+        let (mut begun, mut ended) = (Vec::new(), Vec::new());
+        for news in &batch {
+            let Some(job) = job_of(shared, news.delivery.event()).await? else { continue };
+            match news.state {
+                DeliveryState::Pending => begun.push(Begun { job, event: news.event }),
+                _ => ended.extend(end(shared, job, news.event, news.delivery).await?),
+            }
+        }
+        shared.books.begin(&mut link, &begun, clock::now()).await?;
+        shared.books.end(&mut link, &ended, clock::now()).await?;
+        drop(link);
+        let mut outcomes = shared.outcomes.borrow_mut();
+        let written = batch.len().min(outcomes.news.len());
+        outcomes.news.drain(..written);
+    }
+}
+
+async fn job_of(shared: &Shared, seq: EventSeq) -> Result<Option<String>, StoreError> {
+    let known = shared.outcomes.borrow().jobs.get(&seq).cloned();
+    if known.is_some() {
+        return Ok(known);
+    }
+    let event = shared.deps.store.event(seq).await?.and_then(|(_, event)| event);
+    Ok(event.and_then(|event| event.external_id.as_deref().map(str::to_owned)))
+}
+
+/// As it is now: a delivery that is in line again has not ended.
+async fn end(shared: &Shared, job: String, event: PublicId, delivery: DeliveryId) -> Result<Option<Ended>, StoreError> {
+    let Some(row) = shared.deps.store.delivery(delivery).await? else { return Ok(None) };
+    if row.state.unfinished() {
+        return Ok(None);
+    }
+    let text = told(shared, &row).await?;
+    // Nobody reads that it ended twice.
+    shared.outcomes.borrow_mut().jobs.remove(&delivery.event());
+    let ending = match row.state {
+        DeliveryState::Delivered | DeliveryState::Superseded => Ending::Finished,
+        DeliveryState::Canceled => Ending::Stopped,
+        _ => Ending::Failed,
+    };
+    Ok(Some(Ended { job, event: Some(event), ending, text }))
+}
+
+async fn told(shared: &Shared, row: &DeliveryRow) -> Result<String, StoreError> {
+    let id = row.public_id;
+    Ok(match row.state {
+        DeliveryState::Delivered => {
+            let status = row.status_code.unwrap_or_default();
+            format!("delivered by netbox-webhookd: HTTP {status}, attempt {}, delivery {id}", row.attempts)
+        }
+        DeliveryState::Superseded => format!("folded into a newer event of the same object, delivery {id}"),
+        DeliveryState::Canceled => format!("canceled at netbox-webhookd, delivery {id}"),
+        _ => {
+            let last = shared.deps.store.attempts(row.id).await?.pop();
+            let what = last.map(|last| match (last.attempt.status(), &last.attempt.detail) {
+                (Some(status), _) => format!("HTTP {status}"),
+                (None, Some(detail)) => detail.clone(),
+                (None, None) => last.attempt.error_kind().map_or("", |kind| kind.as_str()).to_owned(),
+            });
+            let what = what.unwrap_or_else(|| "no attempt is on record".to_owned());
+            format!("netbox-webhookd could not deliver it: {what}; attempts: {}, delivery {id}", row.attempts)
+        }
+    })
+}
+
+/// Compares the books with the store: after a start, and whenever something may have been missed.
+async fn compare(shared: &Shared) -> Result<(), Unwritten> {
+    for deferred in [false, true] {
+        let mut from = 0;
+        loop {
+            let mut link = shared.link.lock().await;
+            let page = match deferred {
+                false => shared.books.begun(&mut link, from).await?,
+                true => shared.books.deferred(&mut link, from).await?,
+            };
+            if page.is_empty() {
+                break;
+            }
+            let mut ended = Vec::new();
+            for Begun { job, event } in page.iter().flatten() {
+                let Some(Named::Event(seq)) = event.named() else { continue };
+                let Some(last) = shared.deps.store.siblings(seq).await?.pop() else { continue };
+                ended.extend(end(shared, job.clone(), *event, last.id).await?);
+            }
+            shared.books.end(&mut link, &ended, clock::now()).await?;
+            from += page.len() - ended.len();
+        }
+    }
+    Ok(())
+}
+
+async fn defer(shared: &Shared) -> Result<(), Unwritten> {
+    loop {
+        let now = clock::now();
+        let mut link = shared.link.lock().await;
+        if shared.books.defer(&mut link, now - PATIENCE, now).await? < BATCH {
+            return Ok(());
+        }
+    }
+}
