@@ -16,6 +16,7 @@ use crate::config::{Config, Durability, Loaded, keep_fixed};
 use crate::dispatch::{Deps, Dispatcher};
 use crate::intake::board::Board;
 use crate::intake::netbox_queue::{self, NetboxQueue};
+use crate::intake::redis_stream::{self, RedisStream};
 use crate::store::admin::NewAudit;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::{Store, StoreConfig};
@@ -45,6 +46,7 @@ pub struct Running {
     state: web::State,
     http: ServerHandle,
     queue: Option<NetboxQueue>,
+    stream: Option<RedisStream>,
 }
 
 impl Running {
@@ -55,6 +57,9 @@ impl Running {
         self.state.close_streams();
         if let Some(queue) = &mut self.queue {
             queue.drain().await;
+        }
+        if let Some(stream) = self.stream.take() {
+            stream.stop().await;
         }
         // The drain is polled first.
         futures_util::future::join(self.dispatcher.drain(timeout), self.http.stop(true)).await;
@@ -128,8 +133,12 @@ pub async fn start(loaded: Loaded) -> anyhow::Result<Running> {
     let board = Board::default();
     let state = AppState::start(store.clone(), dispatcher.clone(), watched.clone(), board.clone());
     let queue = config.intake.netbox_queue.enabled.then(|| {
-        let (store, dispatcher, config) = (store.clone(), dispatcher.clone(), watched);
-        NetboxQueue::start(netbox_queue::Deps { store, dispatcher, config, board })
+        let (store, dispatcher, config) = (store.clone(), dispatcher.clone(), watched.clone());
+        NetboxQueue::start(netbox_queue::Deps { store, dispatcher, config, board: board.clone() })
+    });
+    let stream = config.intake.redis_stream.enabled.then(|| {
+        let (dispatcher, config) = (dispatcher.clone(), watched);
+        RedisStream::start(redis_stream::Deps { dispatcher, config, board })
     });
     let served = state.clone();
     let server = HttpServer::new(move || {
@@ -145,7 +154,7 @@ pub async fn start(loaded: Loaded) -> anyhow::Result<Running> {
     let http = server.handle();
     actix_rt::spawn(server);
     tracing::info!(%addr, "listening");
-    Ok(Running { addr, admin_token, loaded, config: sender, store, embedded, dispatcher, state, http, queue })
+    Ok(Running { addr, admin_token, loaded, config: sender, store, embedded, dispatcher, state, http, queue, stream })
 }
 
 fn store_config(config: &Config) -> StoreConfig {

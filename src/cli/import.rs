@@ -75,11 +75,14 @@ fn said(change: &Change) -> (&'static str, String) {
 }
 
 async fn write(ours: &Rest, proposal: &Proposal, change: &Change) -> anyhow::Result<()> {
-    let fields = Value::Object(proposal.fields.clone());
+    let mut fields = proposal.fields.clone();
     let answer = match change {
         Change::Refused(_) => return Ok(()),
-        Change::Create => ours.post("/api/webhooks/", &fields).await,
-        Change::Update { id, .. } => ours.patch(&format!("/api/webhooks/{id}/"), &fields).await,
+        Change::Create => ours.post("/api/webhooks/", &Value::Object(fields)).await,
+        Change::Update { id, .. } => {
+            fields.remove("enabled");
+            ours.patch(&format!("/api/webhooks/{id}/"), &Value::Object(fields)).await
+        }
     };
     answer.map(drop).with_context(|| format!("\"{}\" could not be written", proposal.name()))
 }

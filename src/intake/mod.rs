@@ -4,6 +4,7 @@ pub mod board;
 pub mod http;
 pub mod netbox_queue;
 mod redis;
+pub mod redis_stream;
 mod split;
 
 pub use http::{IntakeError, Refused, Request, accept};

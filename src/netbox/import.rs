@@ -21,7 +21,8 @@ pub struct Proposal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     Create,
-    /// It is here already; names the fields that differ, none if only a secret may.
+    /// It is here already; names the fields that differ, none if only a secret may. Whether it is enabled is decided here:
+    /// in NetBox its rule may have been switched off because we send now.
     Update {
         id: u64,
         fields: Vec<String>,
@@ -74,7 +75,7 @@ impl Proposal {
         };
         let meant = masked(&spec);
         let differs = |field: &&String| !same(&meant[field.as_str()], &here[field.as_str()]);
-        let fields = self.fields.keys().filter(differs).cloned().collect();
+        let fields = self.fields.keys().filter(|field| *field != "enabled").filter(differs).cloned().collect();
         Change::Update { id: here["id"].as_u64().unwrap_or_default(), fields }
     }
 }
@@ -137,7 +138,8 @@ mod tests {
         here["models"] = json!(["dcim.rack", "dcim.site"]);
         assert_eq!(proposal.compare(&[here.clone()]), Change::Update { id: 3, fields: vec![] });
         here["enabled"] = json!(false);
-        assert_eq!(proposal.compare(&[here.clone()]), Change::Update { id: 3, fields: vec!["enabled".to_owned()] });
+        here["http_method"] = json!("PUT");
+        assert_eq!(proposal.compare(&[here.clone()]), Change::Update { id: 3, fields: vec!["http_method".to_owned()] });
         here["source"] = json!("file");
         assert!(matches!(proposal.compare(&[here]), Change::Refused(why) if why.contains("(file)")));
     }

@@ -30,7 +30,9 @@ impl Client {
     pub async fn about(&self) -> Result<About, RestError> {
         let status = self.rest.get("/api/status/").await?;
         let version = status["netbox-version"].as_str().and_then(release);
-        let django_rq = status["installed-apps"]["django_rq"].as_str().and_then(release);
+        // `installed_apps` since 4.4.
+        let apps = status.get("installed-apps").unwrap_or(&status["installed_apps"]);
+        let django_rq = apps["django_rq"].as_str().and_then(release);
         Ok(About { version, rq_1: django_rq.is_some_and(|NetboxVersion(major, _)| major < 3) })
     }
 
@@ -41,7 +43,11 @@ impl Client {
     pub async fn webhook(&self, id: u64) -> Result<Option<Value>, RestError> {
         match self.rest.get(&format!("/api/extras/webhooks/{id}/")).await {
             Ok(webhook) => Ok(Some(webhook)),
-            Err(RestError::Refused { status: 404, .. }) => Ok(None),
+            // A proxy before a NetBox that is down says so too: only NetBox itself is believed.
+            Err(refused @ RestError::Refused { status: 404, .. }) => match self.about().await?.version {
+                Some(_) => Ok(None),
+                None => Err(refused),
+            },
             Err(error) => Err(error),
         }
     }
@@ -72,7 +78,7 @@ impl Client {
 pub struct About {
     /// `None`: it is not named like a release.
     pub version: Option<NetboxVersion>,
-    /// Its django-rq is one for RQ 1, as NetBox had it until 4.1.10.
+    /// Its django-rq is one for RQ 1, as NetBox had it until 4.1.6.
     pub rq_1: bool,
 }
 

@@ -19,6 +19,7 @@ pub mod clock;
 pub mod events;
 pub mod http;
 pub mod ports;
+pub mod python;
 pub mod receiver;
 pub mod server;
 

@@ -35,6 +35,8 @@ use crate::store::Store;
 
 /// Its name on the status page.
 const SOURCE: &str = "netbox_queue";
+/// And that of the NetBox that is asked for definitions.
+const NETBOX: &str = "netbox";
 /// How long the last outcomes may take to be written at the end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// Waits after an error, doubling.
@@ -165,11 +167,14 @@ async fn refresh(shared: Rc<Shared>, mut stage: watch::Receiver<Stage>) {
         let refreshed = shared.definitions.lock().await.refresh().await;
         let wait = match refreshed {
             Ok(about) => {
+                shared.deps.board.took(NETBOX, 0);
                 shared.books.as_rq_1(about.rq_1);
                 definitions::REFRESH
             }
             Err(error) => {
-                tracing::warn!(%error, "NetBox's definitions could not be read again, the last ones are used");
+                if shared.deps.board.hindered(NETBOX, &error.to_string()) {
+                    tracing::warn!(%error, "NetBox's definitions could not be read, the last ones are used");
+                }
                 RETRY_MAX
             }
         };

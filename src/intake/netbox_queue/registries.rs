@@ -102,13 +102,14 @@ end
 });
 
 /// Says what came of jobs. ARGV: now as text, now in seconds, how long finished and failed ones are kept, worker; then of
-/// each job id, execution, status, what RQ keeps as its result, the text as the pages show it, and a dictionary of it.
+/// each job id, execution, status, what RQ keeps as its result, the text as the pages show it, a dictionary of it, and the
+/// text as RQ pickles it.
 /// KEYS: what is taken, where it may be listed, and last where those that finished and failed are.
 static END: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
 local count = {0, 0}
-for i = 6, #ARGV, 6 do
+for i = 6, #ARGV, 7 do
     local id, execution, status = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     local key = 'rq:job:' .. id
     local before = redis.call('HGET', key, 'status')
@@ -122,7 +123,7 @@ for i = 6, #ARGV, 6 do
         for registry = 2, #KEYS do redis.call('ZREM', KEYS[registry], id) end
         redis.call('HSET', key, 'status', status, 'ended_at', ARGV[1], 'meta', ARGV[i + 5])
         if kind == 2 then
-            redis.call('HSET', key, 'exc_info', ARGV[i + 4])
+            redis.call('HSET', key, 'exc_info', ARGV[i + 4], 'result', ARGV[i + 6])
             if redis.call('HEXISTS', key, 'retries_left') == 1 then redis.call('HSET', key, 'retries_left', 0) end
         end
         redis.call('ZADD', KEYS[#KEYS - 2 + kind], ARGV[2] + keep, id)
@@ -222,7 +223,7 @@ impl Books {
         Self { queue: queue.to_owned(), worker: worker.to_owned(), executions: Cell::new(true) }
     }
 
-    /// Keeps them as RQ 1 does, which NetBox had until 4.1.10.
+    /// Keeps them as RQ 1 does, which NetBox had until 4.1.6.
     pub fn as_rq_1(&self, old: bool) {
         self.executions.set(!old);
     }
@@ -290,7 +291,7 @@ impl Books {
             // Also where the books of this RQ know no executions: it says that the job became an event.
             call.arg(job).arg(event.map(execution).unwrap_or_default()).arg(ending.status());
             let result = if *ending == Ending::Finished { pickled(text) } else { deflated(text) };
-            call.arg(BASE64.encode(result)).arg(text).arg(dictionary(text));
+            call.arg(BASE64.encode(result)).arg(text).arg(dictionary(text)).arg(pickled(text));
         }
         link.script(&call).await
     }

@@ -29,8 +29,7 @@ pub struct Worker {
 
 impl Worker {
     pub fn new(queue: &str) -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
-        let host = if host.is_empty() { "localhost".to_owned() } else { host };
+        let host = hostname().filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned());
         // It is part of addresses, and the same after a restart: NetBox sends orders for older jobs to it.
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
         let name = format!("netbox-webhookd-{}", host.chars().map(plain).collect::<String>());
@@ -46,7 +45,7 @@ impl Worker {
     }
 
     /// A sign of life. All is written each time: Redis may have forgotten it.
-    async fn live(&self, link: &mut Link) -> Result<(), LinkError> {
+    async fn live(&self, link: &mut Link, state: &str) -> Result<(), LinkError> {
         let key = self.key();
         let now = clock::now().to_string();
         let mut pipe = redis::pipe();
@@ -54,7 +53,7 @@ impl Worker {
         pipe.cmd("HSET").arg(&key).arg("birth").arg(self.birth.to_string()).arg("last_heartbeat").arg(now);
         pipe.arg("queues").arg(&self.queue).arg("pid").arg(std::process::id()).arg("hostname").arg(&self.host);
         pipe.arg("ip_address").arg("127.0.0.1").arg("version").arg(env!("CARGO_PKG_VERSION"));
-        pipe.arg("python_version").arg("").arg("state").arg("busy").ignore();
+        pipe.arg("python_version").arg("").arg("state").arg(state).ignore();
         pipe.cmd("SADD").arg("rq:workers").arg(&key).ignore();
         pipe.cmd("SADD").arg(format!("rq:workers:{}", self.queue)).arg(&key).ignore();
         pipe.cmd("SADD").arg("rq:queues").arg(format!("rq:queue:{}", self.queue)).ignore();
@@ -70,17 +69,25 @@ impl Worker {
         pipe.cmd("SREM").arg("rq:workers").arg(&key).ignore();
         pipe.cmd("SREM").arg(format!("rq:workers:{}", self.queue)).arg(&key).ignore();
         pipe.cmd("HSET").arg(&key).arg("death").arg(clock::now().to_string()).ignore();
-        pipe.cmd("HDEL").arg(&key).arg("death").ignore();
         pipe.cmd("EXPIRE").arg(&key).arg(REMEMBERED.as_secs()).ignore();
         link.pipe(&pipe).await
     }
+}
+
+fn hostname() -> Option<String> {
+    let mut name = [0_u8; 256];
+    // SAFETY: it writes at most the length given; a name that is cut may lack its end, which is looked for below.
+    let read = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len()) } == 0;
+    let end = name.iter().position(|byte| *byte == 0).filter(|_| read)?;
+    String::from_utf8(name[..end].to_vec()).ok()
 }
 
 /// Lives until the end is near.
 pub async fn run(shared: Rc<Shared>, mut stage: watch::Receiver<Stage>) {
     let mut link = Link::new(shared.config().intake.netbox_queue.redis.clone());
     loop {
-        let wait = match shared.worker.live(&mut link).await {
+        let busy = shared.deps.store.pending_endpoints().iter().any(|endpoint| endpoint.unfinished > 0);
+        let wait = match shared.worker.live(&mut link, if busy { "busy" } else { "idle" }).await {
             Ok(()) => HEARTBEAT,
             Err(_) => RETRY_MAX / 10,
         };
