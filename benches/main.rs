@@ -1,6 +1,6 @@
 //! End-to-end benchmarks: the real binary between a feeder and a receiver on one machine. Each prints JSON.
 //!
-//! `cargo bench --bench end_to_end -- [throughput|latency|endpoints|backlog|isolation|startup]… [--short]`
+//! `cargo bench --bench end_to_end -- [throughput|latency|endpoints|backlog|isolation|startup|takeover]… [--short]`
 //!
 //! Without a name all of them run. `yardsticks` runs those of `throughput` alone: is the machine itself in order?
 //! `--short` takes a few seconds each and fails when the throughput, as a ratio to the yardsticks of the same run, falls
@@ -24,11 +24,21 @@ mod isolation;
 mod latency;
 mod least;
 mod measure;
+#[allow(dead_code, reason = "tests use more of it")]
+#[path = "../tests/takeover/netbox.rs"]
+mod netbox;
 mod process;
 mod receiver;
+#[allow(dead_code, reason = "tests use more of it")]
+#[path = "../tests/takeover/redis.rs"]
+mod redis;
+#[allow(dead_code, reason = "tests use more of it")]
+#[path = "../tests/takeover/rq.rs"]
+mod rq;
 mod startup;
 #[path = "../tests/support/mod.rs"]
 mod support;
+mod takeover;
 mod throughput;
 
 /// How a benchmark is to run.
@@ -46,7 +56,7 @@ type Benchmark = fn(&Mode) -> anyhow::Result<Value>;
 
 const YARDSTICKS: &str = "yardsticks";
 
-const BENCHMARKS: [(&str, Benchmark); 7] = [
+const BENCHMARKS: [(&str, Benchmark); 8] = [
     (YARDSTICKS, throughput::yardsticks),
     ("throughput", throughput::run),
     ("latency", latency::run),
@@ -54,6 +64,7 @@ const BENCHMARKS: [(&str, Benchmark); 7] = [
     ("backlog", backlog::run),
     ("isolation", isolation::run),
     ("startup", startup::run),
+    ("takeover", takeover::run),
 ];
 
 fn main() -> ExitCode {
