@@ -35,6 +35,8 @@ struct News {
     delivery: DeliveryId,
     event: PublicId,
     state: DeliveryState,
+    attempts: u32,
+    status: Option<u16>,
 }
 
 /// What is known of jobs and what is to be written.
@@ -80,7 +82,7 @@ pub async fn follow(shared: Rc<Shared>) {
 }
 
 fn note(shared: &Shared, change: &StateChange) {
-    let StateChange::Delivery { id, webhook_id, state, attempts, .. } = change else { return };
+    let StateChange::Delivery { id, webhook_id, state, attempts, status_code, .. } = change else { return };
     let again = *state == DeliveryState::Pending && *attempts > 0;
     if (state.unfinished() && !again) || !is_netboxs(shared, *webhook_id) {
         return;
@@ -92,7 +94,8 @@ fn note(shared: &Shared, change: &StateChange) {
         outcomes.news.clear();
         shared.unsure.set(true);
     }
-    outcomes.news.push_back(News { delivery, event, state: *state });
+    let (state, attempts, status) = (*state, *attempts, *status_code);
+    outcomes.news.push_back(News { delivery, event, state, attempts, status });
     drop(outcomes);
     shared.ended.notify_one();
 }
@@ -154,6 +157,13 @@ async fn write(shared: &Shared) -> Result<(), Unwritten> {
             let Some(job) = job_of(shared, news.delivery.event()).await? else { continue };
             match news.state {
                 DeliveryState::Pending => begun.push(Begun { job, event: news.event }),
+                // Nothing follows it, so the store need not be asked how it stands.
+                DeliveryState::Delivered => {
+                    let id = news.delivery.public(Timestamp::from_millis(news.event.received_millis()));
+                    let text = delivered(news.status, news.attempts, id);
+                    shared.outcomes.borrow_mut().jobs.remove(&news.delivery.event());
+                    ended.push(Ended { job, event: Some(news.event), ending: Ending::Finished, text });
+                }
                 _ => ended.extend(end(shared, job, news.event, news.delivery).await?),
             }
         }
@@ -192,13 +202,15 @@ async fn end(shared: &Shared, job: String, event: PublicId, delivery: DeliveryId
     Ok(Some(Ended { job, event: Some(event), ending, text }))
 }
 
+fn delivered(status: Option<u16>, attempts: u32, id: PublicId) -> String {
+    let status = status.unwrap_or_default();
+    format!("delivered by netbox-webhookd: HTTP {status}, attempt {attempts}, delivery {id}")
+}
+
 async fn told(shared: &Shared, row: &DeliveryRow) -> Result<String, StoreError> {
     let id = row.public_id;
     Ok(match row.state {
-        DeliveryState::Delivered => {
-            let status = row.status_code.unwrap_or_default();
-            format!("delivered by netbox-webhookd: HTTP {status}, attempt {}, delivery {id}", row.attempts)
-        }
+        DeliveryState::Delivered => delivered(row.status_code, row.attempts, id),
         DeliveryState::Superseded => format!("folded into a newer event of the same object, delivery {id}"),
         DeliveryState::Canceled => format!("canceled at netbox-webhookd, delivery {id}"),
         _ => {
