@@ -17,6 +17,7 @@ mod panics;
 mod service;
 mod shown;
 mod shutdown;
+mod templates;
 mod upkeep;
 mod watching;
 mod webhooks;
