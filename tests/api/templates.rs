@@ -69,6 +69,7 @@ fn url_headers_and_body_are_rendered_for_each_event() {
     let shown = server.get(&format!("/api/deliveries/{delivery}/")).json();
     assert_eq!(shown["request"]["url"], receiver.url("/updated/a%20b"));
     assert_eq!(shown["request"]["body"], requests[0].text());
+    assert_eq!(shown["attempts"][0]["url"], receiver.url("/updated/a%20b"));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::delivery_view::{AttemptView, DeliveryView, Surroundings};
 use super::events::EventDetail;
 use super::sent_request::{SentRequest, sent_request};
 use crate::domain::ids::{DeliveryId, Named, PublicId};
+use crate::domain::payload_url::is_template;
 use crate::store::archive::DeliveryRow;
 use crate::web::State;
 use crate::web::auth::{Allowed, Read};
@@ -40,12 +41,17 @@ struct DeliveryDetail<'a> {
 /// `GET /api/deliveries/{id}/`
 pub async fn get(_auth: Allowed<Read>, state: State, id: web::Path<PublicId>) -> Result<HttpResponse, ApiError> {
     let row = find(&state, *id).await?;
-    let attempts = state.store.attempts(row.id).await?;
+    let mut attempts = state.store.attempts(row.id).await?;
     let stored = state.store.event(row.id.event()).await?;
     let Some((event_row, Some(event))) = stored else {
         return Err(ApiError::not_found(format!("the event of delivery {id} is no longer kept")));
     };
     let request = sent_request(&state, &row, &event, attempts.last()).await?;
+    if let (Some(last), Some(request)) = (attempts.last_mut(), &request)
+        && is_template(&last.attempt.url)
+    {
+        last.attempt.url = request.url.as_str().into();
+    }
     let around = Surroundings::of(&state, std::slice::from_ref(&row)).await;
     Ok(HttpResponse::Ok().json(DeliveryDetail {
         row: around.view_with(row, EventDetail::new(event_row, Some(&event))),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::delivery_view::Headers;
 use crate::domain::credentials::{MASK, masked_value};
 use crate::domain::event::Event;
+use crate::domain::payload_url::is_template;
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::{Signing, WebhookSpec};
 use crate::render;
@@ -19,7 +20,7 @@ use crate::web::AppState;
 #[derive(Debug, Serialize)]
 pub struct SentRequest {
     method: &'static str,
-    url: String,
+    pub url: String,
     headers: Headers,
     body: String,
 }
@@ -52,7 +53,8 @@ pub async fn sent_request(
     let number = last.map_or(1, |last| last.number);
     let at = last.map_or_else(crate::clock::now, |last| last.attempt.started_at);
     let source = render::Source { event, folded_from: folded_from.as_deref(), version };
-    let url = last.map(|last| last.attempt.url.to_string());
+    // A first attempt that succeeded is kept without its URL: of a template it is rendered again.
+    let url = last.map(|last| last.attempt.url.to_string()).filter(|url| !is_template(url));
     Ok(spec.and_then(|spec| rendered(&spec, source, &Sending { row, number, at, url })))
 }
 
