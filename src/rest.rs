@@ -73,9 +73,11 @@ impl Rest {
         let mut next = Some(format!("{path}?limit={PAGE}"));
         while let Some(path) = next {
             let mut answer = self.get(&path).await?;
-            if let Value::Array(results) = answer["results"].take() {
-                rows.extend(results);
-            }
+            let Value::Array(results) = answer["results"].take() else {
+                let reason = format!("the answer to {path} is not a list");
+                return Err(RestError::Unreachable { base: self.base.clone(), reason, advice: self.advice });
+            };
+            rows.extend(results);
             // The link is absolute and may name a proxy's address; its query is all that differs.
             let query = answer["next"].as_str().and_then(|url| url.split_once('?'));
             next = query.map(|(_, query)| format!("{}?{query}", path.split('?').next().unwrap_or_default()));
@@ -92,10 +94,13 @@ impl Rest {
         let mut answer = sent.map_err(|e| unreachable(e.to_string()))?;
         let bytes = answer.body().limit(MAX_ANSWER).await.map_err(|e| unreachable(e.to_string()))?;
         let status = answer.status();
-        let value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let value = serde_json::from_slice(&bytes);
         if status.is_success() {
-            return Ok(value);
+            // A page of a proxy is no answer, however friendly it is.
+            let nothing = bytes.is_empty().then_some(Value::Null);
+            return value.ok().or(nothing).ok_or_else(|| unreachable("the answer is not JSON".to_owned()));
         }
+        let value = value.unwrap_or(Value::Null);
         Err(RestError::Refused { status: status.as_u16(), text: complaint(&value) })
     }
 }

@@ -19,6 +19,15 @@ pub struct Defined {
     gate: Gate,
 }
 
+/// Why an event gets no delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its conditions are none.
+    Unreadable(String),
+    /// They do not hold, for this reason.
+    Unmet(String),
+}
+
 /// What its conditions let through.
 #[derive(Debug)]
 enum Gate {
@@ -87,6 +96,14 @@ impl Defined {
             Gate::Open => true,
             Gate::Conditions(conditions) => conditions.matches(&seen.subject()),
             Gate::Broken(_) => false,
+        }
+    }
+
+    /// Why an event that was sent to it alone gets no delivery.
+    pub fn refusal(&self, event: &Event) -> Refusal {
+        match &self.gate {
+            Gate::Broken(reason) => Refusal::Unreadable(reason.clone()),
+            _ => Refusal::Unmet(self.objections(&Seen::new(event)).join("; ")),
         }
     }
 

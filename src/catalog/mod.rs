@@ -15,8 +15,8 @@ mod from_file;
 mod represent;
 pub mod validate;
 
-pub use defined::Defined;
 use defined::Seen;
+pub use defined::{Defined, Refusal};
 pub use from_file::{FromFile, from_file, load, reload};
 pub use represent::{masked, to_json};
 

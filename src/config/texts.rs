@@ -121,7 +121,11 @@ pub fn model(text: &str) -> Result<String, String> {
 
 /// An `http` or `https` address, or nothing.
 pub fn web_address(text: &str) -> Result<String, String> {
-    let valid = Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let parsed = Url::parse(text);
+    if parsed.as_ref().is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
+        return Err("must not hold a password; there is a key for the token".to_owned());
+    }
+    let valid = parsed.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if text.is_empty() || valid {
         return Ok(text.to_owned());
     }

@@ -89,8 +89,9 @@ impl Dispatcher {
             let missing: Vec<_> =
                 events.iter().flat_map(|e| &e.missing).filter(|new| asked.insert((*new).clone())).cloned().collect();
             if !missing.is_empty() {
-                self.common.store.add_endpoints(missing).await?;
-                self.refresh().await;
+                if self.common.store.add_endpoints(missing).await? {
+                    self.refresh().await;
+                }
                 continue;
             }
             // Enqueued before the first await, so batches are stored in the order they came.

@@ -128,7 +128,9 @@ impl Link {
 
 /// A former master that has been told it is a replica.
 fn read_only(error: &redis::RedisError) -> bool {
-    error.code().is_some_and(|code| matches!(code, "READONLY" | "LOADING" | "MASTERDOWN"))
+    let said = |code: &str| matches!(code, "READONLY" | "LOADING" | "MASTERDOWN");
+    // Redis 6.2 says so within the error of a script.
+    error.code().is_some_and(said) || error.to_string().contains("READONLY")
 }
 
 fn way(settings: &config::Redis) -> Result<Way, LinkError> {

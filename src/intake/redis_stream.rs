@@ -4,10 +4,12 @@
 //! anywhere between, they are read again and known by their ids. What another consumer read and never acknowledged is
 //! taken over. What is no event is set aside in `<stream>:refused`, with the reason.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Arbiter;
+use futures_util::FutureExt;
 use redis::streams::{StreamAutoClaimReply, StreamId, StreamReadReply};
 use redis::{Cmd, FromRedisValue};
 use tokio::sync::{oneshot, watch};
@@ -63,7 +65,7 @@ impl RedisStream {
         let (done, stopped) = oneshot::channel();
         arbiter.spawn(async move {
             tokio::select! {
-                () = Reader::new(deps).run() => {}
+                () = supervised(deps) => {}
                 // Wherever it is left, what it read is read again at the next start.
                 _ = stopping.wait_for(|stop| *stop) => {}
             }
@@ -78,6 +80,15 @@ impl RedisStream {
         self.stop.send_replace(true);
         let _ = self.stopped.await;
         self.arbiter.stop();
+    }
+}
+
+/// A fault of ours does not end it for good.
+async fn supervised(deps: Deps) {
+    while AssertUnwindSafe(Reader::new(deps.clone()).run()).catch_unwind().await.is_err() {
+        tracing::error!("a fault of ours ended the reading of the stream, it begins again");
+        deps.board.hindered(SOURCE, "a fault of ours, see the log");
+        tokio::time::sleep(RETRY_MAX).await;
     }
 }
 
@@ -145,11 +156,12 @@ impl Reader {
             self.take(claimed).await?;
         }
         let entries = self.read().await?;
-        self.deps.board.took(SOURCE, 0);
         if entries.is_empty() {
             self.from = From::New;
         }
-        self.take(entries).await
+        self.take(entries).await?;
+        self.deps.board.took(SOURCE, 0);
+        Ok(())
     }
 
     /// Entries of consumers that are gone.
@@ -210,7 +222,7 @@ impl Reader {
             }
         }
         crate::crash::point("stream_read");
-        self.accept(&mut taken, &mut refused).await?;
+        self.accept(&mut taken, &mut refused, &catalog).await?;
         crate::crash::point("stream_accepted");
         let (count, bad) = (taken.len(), refused.len());
         for (entry, reason) in &refused {
@@ -235,11 +247,11 @@ impl Reader {
         &self,
         taken: &mut Vec<(&'a StreamId, NewEvent)>,
         refused: &mut Vec<(&'a StreamId, String)>,
+        catalog: &Arc<Catalog>,
     ) -> Result<(), AcceptError> {
         while !taken.is_empty() {
             let events = taken.iter().map(|(_, event)| event.clone()).collect();
-            let catalog = self.deps.dispatcher.catalog();
-            match self.deps.dispatcher.accept(events, catalog).await {
+            match self.deps.dispatcher.accept(events, catalog.clone()).await {
                 Ok(_) => return Ok(()),
                 Err(AcceptError::Conflict { index, key }) if index < taken.len() => {
                     let (entry, _) = taken.remove(index);

@@ -29,7 +29,11 @@ impl Client {
     /// It cannot be reached, or refuses the token.
     pub async fn about(&self) -> Result<About, RestError> {
         let status = self.rest.get("/api/status/").await?;
-        let version = status["netbox-version"].as_str().and_then(release);
+        let Some(named) = status["netbox-version"].as_str() else {
+            let text = "what answers there is not a NetBox: its /api/status/ names no netbox-version".to_owned();
+            return Err(RestError::Refused { status: 200, text });
+        };
+        let version = release(named);
         // `installed_apps` since 4.4.
         let apps = status.get("installed-apps").unwrap_or(&status["installed_apps"]);
         let django_rq = apps["django_rq"].as_str().and_then(release);
@@ -44,10 +48,7 @@ impl Client {
         match self.rest.get(&format!("/api/extras/webhooks/{id}/")).await {
             Ok(webhook) => Ok(Some(webhook)),
             // A proxy before a NetBox that is down says so too: only NetBox itself is believed.
-            Err(refused @ RestError::Refused { status: 404, .. }) => match self.about().await?.version {
-                Some(_) => Ok(None),
-                None => Err(refused),
-            },
+            Err(RestError::Refused { status: 404, .. }) => self.about().await.map(|_| None),
             Err(error) => Err(error),
         }
     }

@@ -13,10 +13,9 @@ use bytes::Bytes;
 use crate::config::NetboxVersion;
 use crate::domain::coalesce::fold;
 use crate::domain::event::{Event, EventType};
-use crate::domain::payload_url::Origin;
 use crate::domain::webhook::{PayloadFormat, WebhookSpec};
 
-pub use prepared::{Lazy, Prepared};
+pub use prepared::{Lazy, Prepared, UrlTemplate};
 
 /// NetBox whose bodies are written when neither the configuration nor NetBox says which.
 pub const DEFAULT_VERSION: NetboxVersion = NetboxVersion(4, 4);
@@ -52,12 +51,6 @@ impl Source<'_> {
         let newer = self.event.event_type;
         self.folded_from.and_then(|older| fold(older.event_type, newer)).unwrap_or(newer)
     }
-}
-
-/// Where an event goes if the payload URL is a template; `None`: nowhere, it cannot be rendered for this event.
-pub fn origin(webhook: &WebhookSpec, event: &Event) -> Option<Origin> {
-    let source = Source { event, folded_from: None, version: DEFAULT_VERSION };
-    Prepared::new(webhook).url(webhook, &Lazy::new(source)).map(|url| url.origin).ok()
 }
 
 /// The body of the payload format.

@@ -6,8 +6,9 @@ use std::cell::OnceCell;
 use bytes::Bytes;
 
 use super::template::{Context, Template};
-use super::{RenderError, Source, context, headers, plain_body};
-use crate::domain::payload_url::{PayloadUrl, is_template};
+use super::{DEFAULT_VERSION, RenderError, Source, context, headers, plain_body};
+use crate::domain::event::Event;
+use crate::domain::payload_url::{Origin, PayloadUrl, is_template};
 use crate::domain::webhook::WebhookSpec;
 
 /// `Content-Type` and additional headers of a request.
@@ -59,6 +60,23 @@ pub struct Prepared {
     headers_text: Text,
     /// `None`: the body is the payload format's.
     body_text: Option<Text>,
+}
+
+/// A payload URL, without the webhook's other texts.
+#[derive(Debug)]
+pub struct UrlTemplate(Text, String);
+
+impl UrlTemplate {
+    pub fn new(spec: &WebhookSpec) -> Self {
+        Self(Text::read(&spec.payload_url), spec.payload_url.clone())
+    }
+
+    /// Where an event goes; `None`: nowhere, it cannot be rendered for this event.
+    pub fn origin(&self, event: &Event) -> Option<Origin> {
+        let lazy = Lazy::new(Source { event, folded_from: None, version: DEFAULT_VERSION });
+        let text = self.0.render("payload_url", &self.1, &lazy).ok()?;
+        PayloadUrl::parse(&text).ok().map(|url| url.origin)
+    }
 }
 
 /// The context of an event's templates, made when the first of them needs it.

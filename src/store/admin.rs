@@ -166,8 +166,8 @@ pub trait Definitions: Send + Sync {
     /// The same for many at once, whole or not at all.
     fn write_webhooks(&self, writes: Vec<WebhookWrite>, audit: NewAudit) -> BoxFuture<'static, Result<(), StoreError>>;
 
-    /// Makes the endpoints that are not there yet, up to [`super::StoreConfig::max_template_origins`].
-    fn add_endpoints(&self, new: Vec<NewEndpoint>) -> BoxFuture<'static, Result<(), StoreError>>;
+    /// Makes the endpoints that are not there yet, up to [`super::StoreConfig::max_template_origins`]; whether any was made.
+    fn add_endpoints(&self, new: Vec<NewEndpoint>) -> BoxFuture<'static, Result<bool, StoreError>>;
 
     /// Deletes a webhook and cancels its undelivered deliveries; resolves to their number.
     fn delete_webhook(&self, id: WebhookId, audit: NewAudit) -> BoxFuture<'static, Result<u64, StoreError>>;

@@ -5,7 +5,7 @@ use tokio::sync::broadcast;
 use crate::domain::change::StateChange;
 
 /// Changes that a slow follower may lag behind.
-const KEPT: usize = 1_024;
+const KEPT: usize = 8_192;
 
 /// Where changes are told. Nothing is made or kept while nobody follows; one that follows too slowly loses some, and is
 /// told so.

@@ -24,7 +24,17 @@ fn all_came(requests: &[Received], expected: usize) {
     assert!(seen.values().all(|times| *times <= 2), "{seen:?}");
 }
 
+/// Its dispatcher and its books are at work long before NetBox answers and taking begins.
+#[test]
+fn after_jobs_were_accepted_while_netbox_is_slow() {
+    jobs_survive_with("queue_accepted", Duration::from_millis(1_500));
+}
+
 fn jobs_survive(point: &str) {
+    jobs_survive_with(point, Duration::ZERO);
+}
+
+fn jobs_survive_with(point: &str, slow: Duration) {
     let (redis, netbox, receiver) = (Redis::start(), Netbox::start(), Receiver::start());
     netbox.webhook(7, &json!({"payload_url": receiver.url("/hook")}));
     let config = queue::config(&redis, &netbox);
@@ -32,6 +42,7 @@ fn jobs_survive(point: &str) {
     let jobs = enqueue(&redis, 7, 40, &["--objects", "8"]);
     server.spawn();
     assert!(!server.wait_for_exit().success());
+    netbox.slow(slow);
     server.set_options(Options::config(config));
     server.start_again();
     wait_until("all jobs are finished", PATIENCE, || {

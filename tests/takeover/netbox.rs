@@ -1,6 +1,7 @@
 //! The part of NetBox's REST API that is asked.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -18,16 +19,21 @@ struct State {
     version: String,
     webhooks: Vec<Value>,
     rules: Vec<Value>,
+    /// How long it takes to answer.
+    slow: Duration,
 }
 
 impl Netbox {
     pub fn start() -> Self {
-        let state = State { version: "4.4.10".to_owned(), webhooks: Vec::new(), rules: Vec::new() };
+        let state =
+            State { version: "4.4.10".to_owned(), webhooks: Vec::new(), rules: Vec::new(), slow: Duration::ZERO };
         let state = Arc::new(Mutex::new(state));
         let asked = state.clone();
         let receiver = Receiver::with(move |request| {
-            let (status, body) = answer(&lock(&asked), request);
-            reply(status).header("Content-Type", "application/json").body(body.to_string())
+            let state = lock(&asked);
+            let (status, body) = answer(&state, request);
+            let json = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+            reply(status).header("Content-Type", "application/json").body(json).after(state.slow)
         });
         Self { receiver, state }
     }
@@ -59,6 +65,10 @@ impl Netbox {
         lock(&self.state).rules.push(rule);
     }
 
+    pub fn slow(&self, slow: Duration) {
+        lock(&self.state).slow = slow;
+    }
+
     pub fn version(&self, version: &str) {
         lock(&self.state).version = version.to_owned();
     }
@@ -75,6 +85,9 @@ fn answer(state: &State, request: &Received) -> (u16, Value) {
     let path = request.path.split('?').next().unwrap_or_default();
     let list =
         |results: &Vec<Value>| json!({"count": results.len(), "next": null, "previous": null, "results": results});
+    if state.version.is_empty() {
+        return (200, json!("<html>We will be back soon</html>"));
+    }
     match path {
         "/api/status/" => (200, json!({"netbox-version": state.version, "installed-apps": {"django_rq": "3.2.2"}})),
         "/api/extras/webhooks/" => (200, list(&state.webhooks)),

@@ -232,6 +232,58 @@ fn nothing_is_lost_or_doubled_when_redis_restarts() {
 }
 
 #[test]
+fn a_stop_under_load_leaves_nothing_behind() {
+    let bed = Bed::new();
+    let jobs = enqueue(&bed.redis, 7, 600, &["--objects", "50"]);
+    let mut server = bed.serve();
+    wait_until("some are delivered", PATIENCE, || bed.receiver.count() > 5);
+    assert!(server.terminate().success());
+    let books = registries(&bed.redis);
+    assert_eq!(books["intermediate"], json!([]), "what was taken and not begun is back on the queue");
+    server.start_again();
+    bed.wait_for_books("all jobs are finished", |books| has(books, "finished", &jobs));
+    let books = registries(&bed.redis);
+    for registry in ["queued", "started", "intermediate", "failed"] {
+        assert_eq!(books[registry], json!([]), "{registry}");
+    }
+}
+
+#[test]
+fn enqueue_on_a_job_that_has_begun_changes_nothing() {
+    let bed = Bed::new();
+    bed.receiver.on("/hook", reply(503).header("Retry-After", "3000"));
+    let jobs = enqueue(&bed.redis, 7, 1, &[]);
+    let server = bed.serve();
+    bed.wait_for_books("the job has begun", |books| has(books, "started", &jobs));
+    rq(&bed.redis, &["enqueue-job", &jobs[0]]);
+    bed.wait_for_books("it is taken again", |books| books["queued"] == json!([]) && books["intermediate"] == json!([]));
+    bed.receiver.on("/hook", reply(200));
+    let endpoint = server.list("/api/endpoints/")[0]["id"].clone();
+    server.post(&format!("/api/endpoints/{endpoint}/resume/"), &json!({})).expect(200);
+    let id = server.list("/api/deliveries/")[0]["id"].as_str().expect("an id").to_owned();
+    server.post(&format!("/api/deliveries/{id}/retry/"), &json!({})).expect(202);
+    bed.wait_for_books("the job has finished", |books| has(books, "finished", &jobs));
+    assert_eq!(server.list("/api/deliveries/").len(), 1);
+}
+
+#[test]
+fn a_page_of_a_proxy_is_not_taken_for_a_netbox_without_webhooks() {
+    let bed = Bed::new();
+    let first = enqueue(&bed.redis, 7, 1, &[]);
+    let mut server = bed.serve();
+    bed.wait_for_books("it has finished", |books| has(books, "finished", &first));
+    server.terminate();
+    bed.netbox.version("");
+    server.start_again();
+    let unknown = enqueue(&bed.redis, 8, 1, &[]);
+    server.wait_for("/api/status/", |status| !status["intake"]["netbox_queue"]["problem"].is_null());
+    assert_eq!(server.list("/api/webhooks/")[0]["orphaned"], json!(false));
+    bed.netbox.webhook(8, &json!({"payload_url": bed.receiver.url("/hook")}));
+    bed.netbox.version("4.4.10");
+    bed.wait_for_books("it has finished", |books| has(books, "finished", &unknown));
+}
+
+#[test]
 fn switched_off_it_leaves_jobs_where_they_are() {
     let bed = Bed::new();
     let jobs = enqueue(&bed.redis, 7, 2, &[]);

@@ -39,7 +39,9 @@ impl Redis {
         }
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null());
         self.child = Some(command.spawn().expect("redis-server is installed"));
-        wait_until("Redis answers", PATIENCE, || self.connection().is_some());
+        // It refuses while it reads what it had.
+        let answers = || self.connection().is_some_and(|mut open| ::redis::cmd("PING").exec(&mut open).is_ok());
+        wait_until("Redis answers", PATIENCE, answers);
     }
 
     /// Killed, as by a power cut.

@@ -142,7 +142,9 @@ impl Definitions {
             };
             if spec.name.is_empty() || taken(&spec.name) {
                 // Names are unique here, and definitions of our own may have had it first.
-                spec.name = format!("{} (NetBox webhook {id})", spec.name).trim().to_owned();
+                let own = format!("{} (NetBox webhook {id})", spec.name).trim().to_owned();
+                let mut numbered = (2..).map(|n| format!("{own} {n}"));
+                spec.name = if taken(&own) { numbered.find(|name| !taken(name)).unwrap_or(own) } else { own };
             }
             names.insert(spec.name.clone());
             if known.is_some_and(|known| *known.spec == spec && !known.orphaned) {

@@ -11,16 +11,16 @@ mod orders;
 mod outcomes;
 mod registries;
 mod taker;
-#[cfg(test)]
-mod tests;
 mod worker;
 
 use std::cell::{Cell, RefCell};
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Arbiter;
+use futures_util::FutureExt;
 use tokio::sync::{Mutex, Notify, oneshot, watch};
 
 use self::definitions::Definitions;
@@ -77,6 +77,8 @@ struct Shared {
     definitions: Mutex<Definitions>,
     outcomes: RefCell<Outcomes>,
     ended: Notify,
+    /// What enters jobs now.
+    entering: RefCell<Option<tokio::task::JoinHandle<()>>>,
     /// The books may say of jobs that they run although they have ended.
     unsure: Cell<bool>,
 }
@@ -113,7 +115,7 @@ impl NetboxQueue {
     pub async fn drain(&mut self) {
         self.stop.send_replace(Stage::Draining);
         if !self.stopped.is_empty() {
-            let _ = self.stopped.remove(0).await;
+            let _ = tokio::time::timeout(LAST_WORDS, self.stopped.remove(0)).await;
         }
     }
 
@@ -139,6 +141,7 @@ fn run(deps: Deps, stage: watch::Receiver<Stage>, done: Vec<oneshot::Sender<()>>
         definitions: Mutex::new(definitions),
         outcomes: RefCell::new(Outcomes::new(deps.store.changes().follow())),
         ended: Notify::new(),
+        entering: RefCell::default(),
         unsure: Cell::new(true),
         deps,
     });
@@ -153,12 +156,25 @@ fn run(deps: Deps, stage: watch::Receiver<Stage>, done: Vec<oneshot::Sender<()>>
             }
         });
     };
-    finish(Box::pin(taker::run(shared.clone(), stage.clone())));
-    finish(Box::pin(outcomes::run(shared.clone(), stage.clone())));
-    actix_rt::spawn(outcomes::follow(shared.clone()));
+    let (taking, writing) = (shared.clone(), shared.clone());
+    let (until, to_the_end) = (stage.clone(), stage.clone());
+    finish(Box::pin(supervised(shared.clone(), move || taker::run(taking.clone(), until.clone()))));
+    finish(Box::pin(supervised(shared.clone(), move || outcomes::run(writing.clone(), to_the_end.clone()))));
+    let following = shared.clone();
+    actix_rt::spawn(supervised(shared.clone(), move || outcomes::follow(following.clone())));
     actix_rt::spawn(worker::run(shared.clone(), stage.clone()));
     actix_rt::spawn(orders::run(shared.clone(), stage.clone()));
     actix_rt::spawn(refresh(shared, stage));
+}
+
+/// A fault of ours ends no task for good.
+async fn supervised<F: Future<Output = ()>>(shared: Rc<Shared>, task: impl Fn() -> F) {
+    while AssertUnwindSafe(task()).catch_unwind().await.is_err() {
+        tracing::error!("a fault of ours ended a task of the queue, it is started again");
+        shared.hindered(&"a fault of ours, see the log");
+        shared.unsure.set(true);
+        tokio::time::sleep(RETRY_MAX).await;
+    }
 }
 
 /// Keeps definitions like NetBox's.
@@ -184,3 +200,6 @@ async fn refresh(shared: Rc<Shared>, mut stage: watch::Receiver<Stage>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

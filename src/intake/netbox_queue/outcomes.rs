@@ -28,6 +28,12 @@ const GATHER: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How often is looked for that.
 const LOOK: Duration = Duration::from_secs(30);
+/// Least time between two comparisons of the books with the store, which look at every open job.
+const COMPARE: Duration = Duration::from_secs(20);
+/// Passes of one comparison.
+const PASSES: usize = 64;
+/// Its name on the status page.
+const BOOKS: &str = "netbox_books";
 
 /// A job's delivery has ended, or was put in line again by hand.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +76,9 @@ impl Outcomes {
 
 /// Gathers the ends of deliveries that come from jobs.
 pub async fn follow(shared: Rc<Shared>) {
-    let Some(mut changes) = shared.outcomes.borrow_mut().changes.take() else { return };
+    // The first time those from before anything was taken; what was told between two lives of this is in the store.
+    let kept = shared.outcomes.borrow_mut().changes.take();
+    let mut changes = kept.unwrap_or_else(|| shared.deps.store.changes().follow());
     loop {
         match changes.recv().await {
             Ok(change) => note(&shared, &change),
@@ -84,8 +92,15 @@ pub async fn follow(shared: Rc<Shared>) {
 fn note(shared: &Shared, change: &StateChange) {
     let StateChange::Delivery { id, webhook_id, state, attempts, status_code, .. } = change else { return };
     let again = *state == DeliveryState::Pending && *attempts > 0;
-    if (state.unfinished() && !again) || !is_netboxs(shared, *webhook_id) {
+    if state.unfinished() && !again {
         return;
+    }
+    let catalog = shared.deps.dispatcher.catalog();
+    match catalog.webhook(*webhook_id).map(|webhook| &webhook.source) {
+        Some(Source::Netbox(_)) => {}
+        Some(_) => return,
+        // Deleted this moment, perhaps one of NetBox's.
+        None => return shared.unsure.set(true),
     }
     let Some(Named::Delivery(delivery)) = id.named() else { return };
     let event = delivery.event().public(Timestamp::from_millis(id.received_millis()));
@@ -100,17 +115,13 @@ fn note(shared: &Shared, change: &StateChange) {
     shared.ended.notify_one();
 }
 
-fn is_netboxs(shared: &Shared, webhook: crate::domain::ids::WebhookId) -> bool {
-    let catalog = shared.deps.dispatcher.catalog();
-    catalog.webhook(webhook).is_some_and(|webhook| matches!(webhook.source, Source::Netbox(_)))
-}
-
 /// Writes what is gathered; whatever could not be written is tried again.
 pub async fn run(shared: Rc<Shared>, mut stage: watch::Receiver<Stage>) {
     let mut looked = clock::now();
+    let mut compared = None;
     loop {
         let closing = *stage.borrow() == Stage::Closing;
-        let worked = match write(&shared).await {
+        let worked = match write(&shared, &mut compared).await {
             Ok(()) if closing => return,
             Ok(()) if clock::now().since(looked) >= LOOK => {
                 looked = clock::now();
@@ -119,13 +130,19 @@ pub async fn run(shared: Rc<Shared>, mut stage: watch::Receiver<Stage>) {
             worked => worked,
         };
         let wait = match worked {
-            Ok(()) => LOOK,
+            Ok(()) => {
+                shared.deps.board.took(BOOKS, 0);
+                LOOK
+            }
             Err(error) => {
-                tracing::debug!(%error, "what became of jobs could not be written, trying again");
+                if shared.deps.board.hindered(BOOKS, &error.to_string()) {
+                    tracing::warn!(%error, "what became of NetBox's jobs could not be written, trying again");
+                }
                 RETRY_MAX / 10
             }
         };
         if closing {
+            tokio::time::sleep(GATHER).await;
             continue;
         }
         tokio::select! {
@@ -136,12 +153,15 @@ pub async fn run(shared: Rc<Shared>, mut stage: watch::Receiver<Stage>) {
     }
 }
 
-async fn write(shared: &Shared) -> Result<(), Unwritten> {
-    if shared.unsure.replace(false)
-        && let Err(error) = compare(shared).await
-    {
-        shared.unsure.set(true);
-        return Err(error);
+async fn write(shared: &Shared, compared: &mut Option<Timestamp>) -> Result<(), Unwritten> {
+    let now = clock::now();
+    if shared.unsure.get() && compared.is_none_or(|at| now.since(at) >= COMPARE) {
+        shared.unsure.set(false);
+        if let Err(error) = compare(shared).await {
+            shared.unsure.set(true);
+            return Err(error);
+        }
+        *compared = Some(now);
     }
     loop {
         let batch: Vec<News> = {
@@ -229,27 +249,40 @@ async fn told(shared: &Shared, row: &DeliveryRow) -> Result<String, StoreError> 
 /// Compares the books with the store: after a start, and whenever something may have been missed.
 async fn compare(shared: &Shared) -> Result<(), Unwritten> {
     for deferred in [false, true] {
-        let mut from = 0;
-        loop {
-            let mut link = shared.link.lock().await;
-            let page = match deferred {
-                false => shared.books.begun(&mut link, from).await?,
-                true => shared.books.deferred(&mut link, from).await?,
-            };
-            if page.is_empty() {
+        // What is ended leaves the list, so that others move into places that were looked at: until nothing is found.
+        for _ in 0..PASSES {
+            if !pass(shared, deferred).await? {
                 break;
             }
-            let mut ended = Vec::new();
-            for Begun { job, event } in page.iter().flatten() {
-                let Some(Named::Event(seq)) = event.named() else { continue };
-                let Some(last) = shared.deps.store.siblings(seq).await?.pop() else { continue };
-                ended.extend(end(shared, job.clone(), *event, last.id).await?);
-            }
-            shared.books.end(&mut link, &ended, clock::now()).await?;
-            from += page.len() - ended.len();
         }
     }
     Ok(())
+}
+
+/// Looks at each open job once; whether any had ended.
+async fn pass(shared: &Shared, deferred: bool) -> Result<bool, Unwritten> {
+    let (mut from, mut any) = (0, false);
+    loop {
+        let mut link = shared.link.lock().await;
+        let page = match deferred {
+            false => shared.books.begun(&mut link, from).await?,
+            true => shared.books.deferred(&mut link, from).await?,
+        };
+        if page.is_empty() {
+            return Ok(any);
+        }
+        from += page.len();
+        let mut ended = Vec::new();
+        for Begun { job, event } in page.iter().flatten() {
+            let Some(Named::Event(seq)) = event.named() else { continue };
+            // A mark of another data folder may name an event that is none of the job's.
+            let last = shared.deps.store.siblings(seq).await?.pop().filter(|last| last.event.id == *event);
+            let Some(last) = last else { continue };
+            ended.extend(end(shared, job.clone(), *event, last.id).await?);
+        }
+        any |= !ended.is_empty();
+        shared.books.end(&mut link, &ended, clock::now()).await?;
+    }
 }
 
 async fn defer(shared: &Shared) -> Result<(), Unwritten> {

@@ -113,11 +113,12 @@ for i = 6, #ARGV, 7 do
     local id, execution, status = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     local key = 'rq:job:' .. id
     local before = redis.call('HGET', key, 'status')
-    redis.call('LREM', KEYS[1], 1, id)
     redis.call('ZREM', KEYS[2], id .. ':' .. execution)
     redis.call('DEL', 'rq:execution:' .. id .. ':' .. execution, 'rq:executions:' .. id)
-    -- One that a person has put on the queue again is not over.
-    if before and (before ~= 'queued' or execution == '') then
+    -- One that a person has put on the queue again is not over, and neither is one that is not entered as begun yet.
+    local over = before ~= 'queued' or execution == ''
+    if not before or over then redis.call('LREM', KEYS[1], 1, id) end
+    if before and over then
         local kind = status == 'finished' and 1 or 2
         local keep = tonumber(ARGV[2 + kind])
         for registry = 2, #KEYS do redis.call('ZREM', KEYS[registry], id) end
@@ -161,6 +162,10 @@ return #waiting
 ",
     )
 });
+
+/// Puts what is taken and not begun back to the head of the queue, in its order.
+static PUT_BACK: LazyLock<Script> =
+    LazyLock::new(|| Script::new("while redis.call('LMOVE', KEYS[2], KEYS[1], 'RIGHT', 'LEFT') do end"));
 
 /// A job as taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -260,6 +265,11 @@ impl Books {
             event: event.and_then(|event| event.parse().ok()),
         });
         Ok(taken.collect())
+    }
+
+    /// Leaves what is taken and not begun to whoever serves the queue.
+    pub async fn put_back(&self, link: &mut Link) -> Result<(), LinkError> {
+        link.script(PUT_BACK.key(self.waiting()).key(self.taken())).await
     }
 
     pub async fn begin(&self, link: &mut Link, jobs: &[Begun], now: Timestamp) -> Result<(), LinkError> {

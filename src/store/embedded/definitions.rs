@@ -280,13 +280,19 @@ impl Definitions for EmbeddedStore {
         })
     }
 
-    fn add_endpoints(&self, new: Vec<NewEndpoint>) -> Answer<()> {
+    fn add_endpoints(&self, new: Vec<NewEndpoint>) -> Answer<bool> {
+        if !self.shared.has_room_for(&new) {
+            return std::future::ready(Ok(false)).boxed();
+        }
         self.define(move |tx| {
             let mut added = false;
             for endpoint in &new {
                 added |= add_endpoint(tx, endpoint).map_err(|e| tx.error(e))?.1;
             }
-            if added { redefine(tx).map(drop) } else { Ok(()) }
+            if added {
+                redefine(tx)?;
+            }
+            Ok(added)
         })
     }
 

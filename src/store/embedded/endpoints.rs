@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::shared::Shared;
 use super::tx::Tx;
 use crate::domain::endpoint::{Control, Endpoint, LiveState};
 use crate::domain::ids::EndpointId;
@@ -48,6 +49,19 @@ pub fn endpoint_of(tx: &Tx<'_>, url: &str, origin: &Origin) -> rusqlite::Result<
             json(serde_json::to_string(&LiveState::default()))
         ])?;
     Ok(EndpointId(tx.db.last_insert_rowid() as u32))
+}
+
+impl Shared {
+    /// Whether any template of these may reach another origin. Asked of memory: one that reaches all it may is asked for with
+    /// every event.
+    pub fn has_room_for(&self, new: &[NewEndpoint]) -> bool {
+        let set = self.definitions();
+        new.iter().any(|wanted| {
+            let reached =
+                set.endpoints.iter().filter(|e| e.endpoint.url == wanted.url && !e.endpoint.origin.0.is_empty());
+            reached.count() < self.config.max_template_origins
+        })
+    }
 }
 
 /// An endpoint of a template, and whether it was made now; `None`: its template reaches as many origins as it may.

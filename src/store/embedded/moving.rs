@@ -13,8 +13,13 @@ use super::queue::state_of;
 use super::tx::Tx;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::ids::{DeliveryId, EndpointId, WebhookId};
+use crate::domain::payload_url::Target;
 use crate::domain::webhook::Webhook;
+use crate::render::UrlTemplate;
 use crate::store::StoreError;
+
+/// Deliveries of a template in one slice: each is rendered.
+const TEMPLATED: usize = 100;
 
 /// Moves the next slice; `None` when no webhook is moving.
 pub fn advance(tx: &mut Tx<'_>) -> Result<Option<Vec<EndpointId>>, StoreError> {
@@ -25,8 +30,9 @@ pub fn advance(tx: &mut Tx<'_>) -> Result<Option<Vec<EndpointId>>, StoreError> {
     let rows = slice(tx, webhook).map_err(|e| tx.error(e))?;
     let mut touched = BTreeSet::from([webhook.endpoint]);
     let mut moved = 0;
+    let url = UrlTemplate::new(&webhook.spec);
     for (delivery, from) in &rows {
-        let to = destination::of(tx, webhook, delivery.event(), *from)?;
+        let to = destination::read_with(tx, webhook, &url, delivery.event(), *from)?;
         touched.extend([*from, to]);
         moved += usize::from(move_one(tx, id, *delivery, *from, to)?);
     }
@@ -43,6 +49,7 @@ pub fn advance(tx: &mut Tx<'_>) -> Result<Option<Vec<EndpointId>>, StoreError> {
 
 /// What is open or failed at endpoints that are not its own, each kind by the index that holds it.
 fn slice(tx: &Tx<'_>, webhook: &Webhook) -> rusqlite::Result<Vec<(DeliveryId, EndpointId)>> {
+    let limit = if matches!(webhook.target, Target::Template(_)) { TEMPLATED } else { SLICE };
     tx.db
         .prepare_cached(
             "SELECT * FROM (SELECT id, endpoint FROM delivery INDEXED BY delivery_unfinished
@@ -53,7 +60,7 @@ fn slice(tx: &Tx<'_>, webhook: &Webhook) -> rusqlite::Result<Vec<(DeliveryId, En
                               AND endpoint NOT IN (SELECT id FROM endpoint WHERE url = ?2) AND coalesce(flags, 0) & 1 = 0 ORDER BY id LIMIT ?3)
              ORDER BY id LIMIT ?3",
         )?
-        .query_map(params![webhook.id.0, &**webhook.target.endpoint_key(), SLICE as i64], |r| {
+        .query_map(params![webhook.id.0, &**webhook.target.endpoint_key(), limit as i64], |r| {
             Ok((DeliveryId(r.get(0)?), EndpointId(r.get(1)?)))
         })?
         .collect()
