@@ -11,3 +11,4 @@ mod queue;
 mod redis;
 mod rq;
 mod stream;
+mod ways;
