@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use netbox_webhookd::domain::condition::{Conditions, Subject};
 use netbox_webhookd::domain::event::Event;
 use netbox_webhookd::domain::models::Models;
 use netbox_webhookd::domain::time::Timestamp;
@@ -87,4 +88,22 @@ fn the_template_webhook_sends_what_netbox_sent() {
 fn the_form_webhook_sends_what_netbox_sent() {
     let webhook = webhook("form-template");
     deliveries("form2-").iter().for_each(|delivered| check(&webhook, delivered));
+}
+
+/// Of six events of two sites NetBox's rule with conditions sent one.
+#[test]
+fn the_rule_with_conditions_lets_through_what_netbox_sent() {
+    let rules = read(&folder("api/GET-extras-event-rules.json"));
+    let rule = rules["results"].as_array().expect("a list").iter().find(|rule| rule["name"] == "rule cond");
+    let conditions = Conditions::parse(&rule.expect("the rule is there")["conditions"]).expect("conditions");
+    let sent: Value = serde_json::from_str(deliveries("cond-")[0]["body"].as_str().expect("a body")).expect("JSON");
+    let all: Vec<Value> = deliveries("secret-")
+        .iter()
+        .map(|delivered| serde_json::from_str(delivered["body"].as_str().expect("a body")).expect("JSON"))
+        .collect();
+    assert_eq!(all.len(), 6);
+    let through = |event: &&Value| conditions.matches(&Subject::new(&event["data"], Some(&event["snapshots"])));
+    let through: Vec<_> = all.iter().filter(through).collect();
+    assert_eq!(through.len(), 1);
+    assert_eq!((&through[0]["data"], &through[0]["event"]), (&sent["data"], &sent["event"]));
 }
