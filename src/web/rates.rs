@@ -71,6 +71,16 @@ impl Rates {
         }
     }
 
+    /// What happened in the last hour, or since the start.
+    pub fn in_hour(&self, current: Sample) -> Sample {
+        let oldest = self.hour.lock().front().map_or_else(Sample::default, |(_, sample)| *sample);
+        Sample {
+            accepted: current.accepted.saturating_sub(oldest.accepted),
+            delivered: current.delivered.saturating_sub(oldest.delivered),
+            failed: current.failed.saturating_sub(oldest.failed),
+        }
+    }
+
     /// The last hour, oldest first.
     pub fn hour(&self) -> Vec<Point> {
         let hour = self.hour.lock();

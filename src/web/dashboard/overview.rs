@@ -16,7 +16,7 @@ use crate::web::api::{endpoints, status};
 use crate::web::auth::Read;
 use crate::web::external::own_origin;
 use crate::web::query::Query;
-use crate::web::rates::{Point, STEP};
+use crate::web::rates::{Point, STEP, Sample};
 
 /// Endpoints looked at for trouble; with more, the list of endpoints has them all.
 const LOOKED_AT: usize = 1_000;
@@ -66,7 +66,7 @@ pub async fn show(person: Person<Read>, state: State, req: HttpRequest) -> Resul
     troubled.truncate(SHOWN);
     let hour = state.rates.hour();
     let page = Overview {
-        stats: stats(&status, &hour, &frame),
+        stats: stats(&status, state.rates.in_hour(Sample::now()), &frame),
         sources: status.intake.clone().into_iter().collect(),
         troubled: lines(troubled, &frame),
         more,
@@ -85,20 +85,19 @@ fn needs_somebody(endpoint: &EndpointView) -> bool {
     held || endpoint.failed > 0 || endpoint.consecutive_failures > 0
 }
 
-fn stats(status: &status::Status, hour: &[Point], frame: &Frame) -> Vec<Stat> {
+fn stats(status: &status::Status, hour: Sample, frame: &Frame) -> Vec<Stat> {
     let count = |state: &str| status.deliveries.get(state).copied().unwrap_or(0);
     let list = |state: &str| Some(frame.at(&format!("/deliveries/?status={state}")));
     let stat = |name, value: String, note: &str, link| Stat { name, value, note: note.to_owned(), link };
-    let sum = |of: fn(&Point) -> u64| hour.iter().map(of).sum::<u64>();
-    let (delivered, failed) = (sum(|p| p.happened.delivered), sum(|p| p.happened.failed));
-    let ended = delivered + failed;
-    let rate = if ended == 0 { "–".to_owned() } else { format!("{:.1} %", delivered as f64 * 100.0 / ended as f64) };
+    let ended = hour.delivered + hour.failed;
+    let rate =
+        if ended == 0 { "–".to_owned() } else { format!("{:.1} %", hour.delivered as f64 * 100.0 / ended as f64) };
     let age = match status.oldest_pending_at {
         Some(at) => show::span(frame.now.since(at)),
         None => "–".to_owned(),
     };
-    let in_hour = format!("{} in the last hour", show::number(sum(|p| p.happened.accepted)));
-    let out_hour = format!("{} in the last hour", show::number(delivered));
+    let in_hour = format!("{} in the last hour", show::number(hour.accepted));
+    let out_hour = format!("{} in the last hour", show::number(hour.delivered));
     let waiting = count("pending") + count("in_flight");
     vec![
         stat("Events in", show::rate(status.intake_rate), &in_hour, Some(frame.at("/events/"))),
