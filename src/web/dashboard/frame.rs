@@ -190,3 +190,54 @@ fn notice(req: &HttpRequest) -> Option<String> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What may stand before `|safe`: `<time>` elements of [`show::time_element`].
+    const TIMES: [&str; 14] = [
+        "row.created",
+        "until",
+        "at",
+        "step.at",
+        "attempt.at",
+        "bulk.created",
+        "next",
+        "group.first",
+        "group.last",
+        "line.received",
+        "line.until",
+        "last_success",
+        "frame.when(",
+        "self.when(",
+    ];
+
+    #[test]
+    fn only_times_are_put_into_a_page_unescaped() {
+        let mut seen = 0;
+        for file in std::fs::read_dir("src/web/dashboard/templates").expect("the templates") {
+            let path = file.expect("a file").path();
+            let text = std::fs::read_to_string(&path).expect("text");
+            let parts: Vec<_> = text.split("|safe").collect();
+            for before in &parts[..parts.len() - 1] {
+                let expression = before.rsplit("{{").next().unwrap_or_default().trim();
+                let known = TIMES
+                    .iter()
+                    .any(|time| expression == *time || (time.ends_with('(') && expression.starts_with(time)));
+                assert!(known, "{}: {expression}|safe", path.display());
+                seen += 1;
+            }
+            for banned in [" style=", " onclick=", "javascript:"] {
+                assert!(!text.contains(banned), "{}: {banned}", path.display());
+            }
+        }
+        assert!(seen > 10);
+    }
+
+    #[test]
+    fn a_notice_takes_the_place_of_the_one_before() {
+        assert_eq!(with_notice("/a/?q=x&notice=paused", "resumed"), "/a/?q=x&notice=resumed");
+        assert_eq!(with_notice("/a/", "deleted:3"), "/a/?notice=deleted%3A3");
+    }
+}

@@ -2,24 +2,23 @@
 
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
+use futures_util::future::join_all;
 
 use super::endpoints::{Line, lines};
 use super::failure::Failure;
 use super::frame::{self, Frame};
 use super::session::Person;
 use super::show;
-use crate::domain::change::EndpointActivity;
+use crate::domain::breaker::Breaker;
+use crate::domain::endpoint::Control;
+use crate::domain::ids::EndpointId;
 use crate::intake::board::SourceStatus;
 use crate::web::State;
-use crate::web::api::endpoints::EndpointView;
 use crate::web::api::{endpoints, status};
 use crate::web::auth::Read;
 use crate::web::external::own_origin;
-use crate::web::query::Query;
 use crate::web::rates::{Point, STEP, Sample};
 
-/// Endpoints looked at for trouble; with more, the list of endpoints has them all.
-const LOOKED_AT: usize = 1_000;
 /// Endpoints in trouble that are shown.
 const SHOWN: usize = 20;
 
@@ -58,12 +57,11 @@ pub struct Chart {
 pub async fn show(person: Person<Read>, state: State, req: HttpRequest) -> Result<HttpResponse, Failure> {
     let frame = Frame::new(&req, &state, Some(&person.who)).page("overview", "Overview");
     let status = status::now(&state);
-    let query = Query::parse(&format!("limit={LOOKED_AT}"));
-    let mut troubled: Vec<_> = endpoints::listed(&state, query).await?.rows;
-    troubled.retain(needs_somebody);
-    troubled.sort_by_key(|e| (e.oldest_pending_at.is_none(), e.oldest_pending_at, std::cmp::Reverse(e.failed)));
+    let troubled = troubled(&state);
     let more = troubled.len().saturating_sub(SHOWN);
-    troubled.truncate(SHOWN);
+    let shown = join_all(troubled.into_iter().take(SHOWN).map(|id| endpoints::one(&state, id))).await;
+    // One that was deleted this moment needs nobody.
+    let troubled: Vec<_> = shown.into_iter().filter_map(Result::ok).collect();
     let hour = state.rates.hour();
     let page = Overview {
         stats: stats(&status, state.rates.in_hour(Sample::now()), &frame),
@@ -78,11 +76,24 @@ pub async fn show(person: Person<Read>, state: State, req: HttpRequest) -> Resul
     frame::page(&page)
 }
 
-/// It holds deliveries back for another reason than a limit, or has failed ones.
-fn needs_somebody(endpoint: &EndpointView) -> bool {
-    use EndpointActivity as A;
-    let held = matches!(endpoint.state, A::Quarantined | A::Paused | A::Open | A::HalfOpen | A::BackingOff);
-    held || endpoint.failed > 0 || endpoint.consecutive_failures > 0
+/// Endpoints that hold deliveries back for another reason than a limit, or have failed ones; who waits longest first.
+///
+/// From what is kept in memory: only those that are shown are asked how they are.
+fn troubled(state: &State) -> Vec<EndpointId> {
+    let set = state.store.definitions();
+    let mut found: Vec<_> = set
+        .endpoints
+        .iter()
+        .filter_map(|stored| {
+            let counts = state.store.endpoint_counts(stored.endpoint.id);
+            let stopped = stored.control != Control::Active || stored.live.breaker != Breaker::default();
+            let troubled = stopped || counts.failed > 0 || counts.retrying > 0 || stored.live.consecutive_failures > 0;
+            let oldest = counts.oldest_pending_at;
+            troubled.then_some(((oldest.is_none(), oldest, std::cmp::Reverse(counts.failed)), stored.endpoint.id))
+        })
+        .collect();
+    found.sort_unstable();
+    found.into_iter().map(|(_, id)| id).collect()
 }
 
 fn stats(status: &status::Status, hour: Sample, frame: &Frame) -> Vec<Stat> {
