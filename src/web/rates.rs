@@ -115,6 +115,7 @@ pub fn sample_until_dropped(state: &State) {
             tick.tick().await;
             let Some(state) = weak.upgrade() else { return };
             state.rates.add(clock::now(), Sample::now());
+            state.history.sample(&state);
         }
     });
 }

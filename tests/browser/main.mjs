@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
+import { nginx } from "./nginx.mjs";
 import { TOKEN, launch, receiver, service, until } from "./world.mjs";
 
 const [binary, shots] = process.argv.slice(2);
@@ -65,7 +66,7 @@ before(async () => {
   browser = await launch();
   target = await receiver();
   server = await service(binary, { NETBOX_WEBHOOKD__DELIVERY__BACKOFF_INITIAL: "50ms", NETBOX_WEBHOOKD__DELIVERY__MAX_ATTEMPTS: "2",
-    NETBOX_WEBHOOKD__DELIVERY__BREAKER_THRESHOLD: "1000000" });
+    NETBOX_WEBHOOKD__DELIVERY__BREAKER_THRESHOLD: "1000000", NETBOX_WEBHOOKD__SERVER__TRUSTED_PROXIES: "127.0.0.1/32" });
   context = await open();
   page = await context.newPage();
 });
@@ -328,6 +329,37 @@ test("what others send is refused: no secret, another site, another role", async
   await tab.getByText("this needs an admin").waitFor();
   await sound(tab, "forbidden");
   await other.close();
+});
+
+test("two locations of nginx put it on NetBox's own host", async () => {
+  const front = await nginx(server.base);
+  const other = await open();
+  const tab = await other.newPage();
+  const strays = [];
+  tab.on("request", (request) => {
+    const { pathname } = new URL(request.url());
+    if (!/^\/admin\/(webhook-backend-status|extras\/webhook)\//.test(pathname)) strays.push(request.url());
+  });
+  await tab.goto(`${front.base}/admin/webhook-backend-status/login/`);
+  // The session's cookie would be for TLS only, which a browser takes from this machine itself all the same.
+  await tab.getByLabel("API token").fill(TOKEN);
+  await tab.getByRole("button", { name: "Log in with the token" }).click();
+  await tab.getByText("bootstrap (admin)").waitFor();
+  const [cookie] = (await other.cookies()).filter((c) => c.name === "netbox_webhookd_session");
+  assert.equal(cookie.secure, true);
+  await tab.getByRole("link", { name: "Webhooks" }).click();
+  await tab.getByRole("link", { name: "good" }).first().click();
+  await tab.getByRole("button", { name: "Send a test" }).click();
+  await tab.getByText("Attempt 1 answered 200").waitFor();
+  await tab.getByRole("link", { name: "Deliveries" }).first().click();
+  await tab.locator("tr[data-id]").first().waitFor();
+  await until("live updates come through nginx", async () => {
+    await send(event(3000 + Math.floor(Math.random() * 1e6)));
+    return tab.locator("[data-newbar]").isVisible();
+  });
+  assert.deepEqual(strays, [], "a page asked for something outside the two locations");
+  await other.close();
+  await front.stop();
 });
 
 test("no page reported a fault", () => assert.deepEqual(troubles, []));

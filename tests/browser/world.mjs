@@ -11,7 +11,7 @@ export const TOKEN = "test-token-0123456789abcdef0123456789abcdef";
 /** How long anything may take, in milliseconds. */
 export const PATIENCE = 30_000;
 
-const freePort = () => new Promise((done) => {
+export const freePort = () => new Promise((done) => {
   const probe = listen().listen(0, "127.0.0.1", () => { const { port } = probe.address(); probe.close(() => done(port)); });
 });
 

@@ -78,11 +78,25 @@
     const index = $$("a, button, summary, [tabindex]", part).indexOf(element);
     return index < 0 ? null : index;
   };
-  const EVERY = 1500;
+  // How often at most, in milliseconds; 0: only when asked. Remembered by the browser.
+  const pace = $("[data-pace]");
+  let every = 1500;
+  try { every = Number(localStorage.getItem("netbox-webhookd-pace") ?? 1500); } catch { /* it is not remembered */ }
+  if (pace) {
+    pace.hidden = false;
+    const choice = $("select", pace);
+    choice.value = String(every);
+    choice.addEventListener("change", () => {
+      every = Number(choice.value);
+      try { localStorage.setItem("netbox-webhookd-pace", choice.value); } catch { /* it is not remembered */ }
+      choice.blur();
+      if (every) soon();
+    });
+  }
   function soon() {
-    if (waiting) return;
+    if (waiting || !every) return;
     waiting = true;
-    setTimeout(() => { waiting = false; last = Date.now(); refresh(); }, Math.max(200, EVERY - (Date.now() - last)));
+    setTimeout(() => { waiting = false; last = Date.now(); refresh(); }, Math.max(200, every - (Date.now() - last)));
   }
   function poll() {
     const part = live();

@@ -18,6 +18,7 @@ use crate::store::archive::{Edge, Page};
 use crate::web::State;
 use crate::web::api::endpoints::{self as api, EndpointView};
 use crate::web::auth::{Admin, Operate, Read};
+use crate::web::history::Minute;
 
 /// Deliveries shown of each sort.
 const SHOWN: usize = 10;
@@ -37,6 +38,9 @@ struct Endpoint {
     waiting: Vec<Row>,
     recent: Vec<Row>,
     policy: Vec<Setting>,
+    /// For the script: `[[seconds], [delivered], [failed]]`; and the same for a table, newest first.
+    chart: String,
+    minutes: Vec<(String, u64, u64)>,
 }
 
 /// A value of the policy.
@@ -66,8 +70,11 @@ pub async fn show(
     waiting.reverse();
     let names = Names::of(&state);
     let webhooks = view.webhook_ids.iter().map(|id| (*id, names.webhook(*id))).collect();
+    let hour = state.history.of(view.id);
     let page = Endpoint {
-        line: Line::new(&view, &frame),
+        chart: chart(&hour),
+        minutes: hour.iter().rev().map(|m| (show::exact(m.until), m.delivered, m.failed)).collect(),
+        line: Line::new(&view, &hour, &frame),
         facts: facts(&view),
         last_success: view.last_success_at.map(|at| frame.when(&at)),
         next_attempt: view.next_attempt_at.map(|at| frame.when(&at)),
@@ -79,6 +86,12 @@ pub async fn show(
         frame,
     };
     frame::page(&page)
+}
+
+fn chart(hour: &[Minute]) -> String {
+    let column = |of: fn(&Minute) -> u64| hour.iter().map(of).collect::<Vec<_>>();
+    let seconds: Vec<_> = hour.iter().map(|m| m.until.as_secs()).collect();
+    serde_json::to_string(&(seconds, column(|m| m.delivered), column(|m| m.failed))).unwrap_or_default()
 }
 
 fn facts(view: &EndpointView) -> Vec<(&'static str, String)> {

@@ -15,6 +15,7 @@ use crate::store::archive::Listed;
 use crate::web::State;
 use crate::web::api::endpoints::{EndpointView, listed};
 use crate::web::auth::Read;
+use crate::web::history::Minute;
 use crate::web::query::{Links, ListBody, Query};
 
 /// How a list can be ordered: value and text.
@@ -22,6 +23,8 @@ const ORDERS: [(&str, &str); 5] =
     [("", "number"), ("oldest", "oldest first"), ("backlog", "backlog"), ("failed", "failed"), ("rate", "rate")];
 /// Endpoints ordered by something else than their number are all looked at; so many at most.
 const SORTED_MAX: usize = 1_000;
+/// Minutes of the small line.
+const SPARK_MINUTES: usize = 30;
 
 #[derive(Template)]
 #[template(path = "endpoints.html")]
@@ -53,10 +56,14 @@ pub struct Line {
     pub drain: String,
     pub latency: Option<String>,
     pub error: Option<String>,
+    /// Delivered of those that ended in the last hour; `None`: nothing ended.
+    pub success: Option<String>,
+    /// Points of a small line of the last 30 minutes, in a field of 60 by 20; empty: nothing ended.
+    pub spark: String,
 }
 
 impl Line {
-    pub fn new(view: &EndpointView, frame: &Frame) -> Self {
+    pub fn new(view: &EndpointView, hour: &[Minute], frame: &Frame) -> Self {
         let state = activity(view.state);
         let text = |key: &str| view.policy.get(key).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
         let limit = text("rate_limit").filter(|limit| !limit.is_empty());
@@ -89,12 +96,33 @@ impl Line {
             drain: drain(backlog, view.rate),
             latency: view.latency_ms.as_ref().map(|l| format!("{} / {}", show::millis(l.p50), show::millis(l.p95))),
             error: view.last_error.clone().filter(|_| view.consecutive_failures > 0),
+            success: success(hour),
+            spark: spark(hour),
         }
     }
 
     pub fn state_text(&self) -> String {
         show::words(self.state)
     }
+}
+
+fn success(hour: &[Minute]) -> Option<String> {
+    let delivered: u64 = hour.iter().map(|m| m.delivered).sum();
+    let ended = delivered + hour.iter().map(|m| m.failed).sum::<u64>();
+    (ended > 0).then(|| format!("{:.0} %", (delivered * 100) as f64 / ended as f64))
+}
+
+fn spark(hour: &[Minute]) -> String {
+    let last = &hour[hour.len().saturating_sub(SPARK_MINUTES)..];
+    let highest = last.iter().map(|m| m.delivered).max().filter(|highest| *highest > 0);
+    let Some(highest) = highest else { return String::new() };
+    // The newest minute stands at the right edge.
+    let first = SPARK_MINUTES - last.len();
+    let point = |(place, minute): (usize, &Minute)| {
+        let y = 19.0 - 18.0 * minute.delivered as f64 / highest as f64;
+        format!("{},{y:.1}", 2 * (first + place + 1))
+    };
+    last.iter().enumerate().map(point).collect::<Vec<_>>().join(" ")
 }
 
 /// How long the backlog takes at the rate of the last minute.
@@ -122,8 +150,8 @@ pub fn activity(state: EndpointActivity) -> &'static str {
     }
 }
 
-pub fn lines(views: Vec<EndpointView>, frame: &Frame) -> Vec<Line> {
-    views.iter().map(|view| Line::new(view, frame)).collect()
+pub fn lines(state: &State, views: Vec<EndpointView>, frame: &Frame) -> Vec<Line> {
+    views.iter().map(|view| Line::new(view, &state.history.of(view.id), frame)).collect()
 }
 
 /// `GET …/endpoints/`
@@ -142,7 +170,7 @@ pub async fn list(person: Person<Read>, state: State, req: HttpRequest) -> Resul
     };
     let Listed { rows, previous, next, count } = found;
     let links = Links::new(req.path().to_owned(), &text);
-    let list = ListBody::new(Listed { rows: lines(rows, &frame), previous, next, count }, &links, |line| line);
+    let list = ListBody::new(Listed { rows: lines(&state, rows, &frame), previous, next, count }, &links, |line| line);
     frame::page(&Endpoints { frame, filters, list, orders: ORDERS })
 }
 
@@ -166,6 +194,15 @@ fn ordered(mut listed: Listed<EndpointView>, order: &str) -> Listed<EndpointView
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_small_line_ends_at_the_right_with_its_highest_minute_at_the_top() {
+        let minute = |delivered, failed| Minute { until: crate::domain::time::Timestamp(0), delivered, failed };
+        assert_eq!(spark(&[minute(0, 0), minute(5, 5), minute(10, 0)]), "56,19.0 58,10.0 60,1.0");
+        assert_eq!((spark(&[]), spark(&[minute(0, 3)])), (String::new(), String::new()));
+        assert_eq!(success(&[minute(3, 1)]).as_deref(), Some("75 %"));
+        assert_eq!(success(&[]), None);
+    }
 
     #[test]
     fn a_backlog_without_progress_stands_still() {

@@ -66,7 +66,7 @@ pub async fn show(person: Person<Read>, state: State, req: HttpRequest) -> Resul
     let page = Overview {
         stats: stats(&status, state.rates.in_hour(Sample::now()), &frame),
         sources: status.intake.clone().into_iter().collect(),
-        troubled: lines(troubled, &frame),
+        troubled: lines(&state, troubled, &frame),
         more,
         chart: Chart::new(&hour),
         intake: format!("{}{}", own_origin(&req, &state.config()), frame.api("/api/events/")),
