@@ -38,6 +38,8 @@ pub struct Running {
     pub addr: SocketAddr,
     /// The admin token: from the configuration, else as made at the first start.
     pub admin_token: String,
+    /// Where the first user can be made, once; `None`: there are users.
+    pub setup: Option<String>,
     loaded: Loaded,
     config: watch::Sender<Arc<Config>>,
     store: Arc<dyn Store>,
@@ -154,7 +156,24 @@ pub async fn start(loaded: Loaded) -> anyhow::Result<Running> {
     let http = server.handle();
     actix_rt::spawn(server);
     tracing::info!(%addr, "listening");
-    Ok(Running { addr, admin_token, loaded, config: sender, store, embedded, dispatcher, state, http, queue, stream })
+    let setup = state.store.users().is_empty().then(|| {
+        let path = state.setup.make();
+        format!("http://{addr}{}{path}", config.server.base_path)
+    });
+    Ok(Running {
+        addr,
+        admin_token,
+        setup,
+        loaded,
+        config: sender,
+        store,
+        embedded,
+        dispatcher,
+        state,
+        http,
+        queue,
+        stream,
+    })
 }
 
 fn store_config(config: &Config) -> StoreConfig {
@@ -213,6 +232,10 @@ async fn run(loaded: Loaded) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut running = start(loaded).await?;
+    if let Some(link) = &running.setup {
+        // The one secret that is logged: it works once, for ten minutes, and only while there are no users.
+        tracing::info!(link, "the dashboard has no users yet, make the first admin within ten minutes");
+    }
     loop {
         tokio::select! {
             _ = terminate.recv() => break,

@@ -50,7 +50,7 @@ pub async fn run(length: Option<Duration>) -> anyhow::Result<ExitCode> {
     let config = configuration(folder.path(), &receivers);
     let running = server::start(Loaded::built(config)).await.context("the service does not start")?;
     let rest = Rest::new(&format!("http://{}", running.addr), running.admin_token.clone(), ADVICE);
-    introduce(&rest, &running.admin_token, &folder, &receivers)?;
+    introduce(&rest, &running, &folder, &receivers)?;
     let mut traffic = Traffic::default();
     feed(&rest, &receivers, &mut traffic, length).await?;
     let summary = settled(&rest, &receivers, &traffic).await?;
@@ -145,8 +145,9 @@ async fn settled(rest: &Rest, receivers: &Receivers, traffic: &Traffic) -> anyho
     }
 }
 
-fn introduce(rest: &Rest, token: &str, folder: &Folder, receivers: &Receivers) -> std::io::Result<()> {
-    let base = rest.base();
+fn introduce(rest: &Rest, running: &server::Running, folder: &Folder, receivers: &Receivers) -> std::io::Result<()> {
+    let (base, token) = (rest.base(), &running.admin_token);
+    let login = running.setup.as_deref().unwrap_or(base);
     output::print(&format!(
         "netbox-webhookd demo\n\
          \x20 service      {base}   (its API described: {base}/api/docs/)\n\
@@ -154,6 +155,7 @@ fn introduce(rest: &Rest, token: &str, folder: &Folder, receivers: &Receivers) -
          \x20 data folder  {} (removed at the end)\n\
          \x20 flaky        {}   answers 500 to one request in three\n\
          \x20 throttled    {}   is sent at most {THROTTLE}\n\
+         Look at it:    {login}   (makes your account; within ten minutes)\n\
          Look inside:   curl -H \"Authorization: Token {token}\" {base}/api/endpoints/\n\n",
         folder.path().display(),
         receivers.flaky_url(),

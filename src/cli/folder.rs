@@ -14,7 +14,7 @@ use crate::store::{Definitions, StoreConfig, StoreError};
 use crate::web::auth;
 
 /// Who did it, in the audit log.
-const ACTOR: &str = "command line";
+pub const ACTOR: &str = "command line";
 
 /// `backup FILE`
 pub fn backup(config: Option<&Path>, file: &Path) -> anyhow::Result<ExitCode> {
@@ -47,6 +47,21 @@ pub fn recover(config: Option<&Path>, to: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Opens the store of the configuration.
+///
+/// # Errors
+/// A service holds the folder, or it is no store.
+pub fn open(config: Option<&Path>) -> anyhow::Result<EmbeddedStore> {
+    let config = Config::load(config)?.config;
+    Ok(EmbeddedStore::open(StoreConfig {
+        path: config.store.path,
+        relaxed: false,
+        max_backlog: config.store.max_backlog,
+        idempotency_window: config.intake.idempotency_window,
+        max_template_origins: config.delivery.max_template_origins,
+    })?)
+}
+
 /// The tokens of a store that no service works on.
 pub struct OfflineTokens {
     store: EmbeddedStore,
@@ -58,15 +73,7 @@ impl OfflineTokens {
     /// # Errors
     /// A service holds the folder, or it is no store.
     pub fn open(config: Option<&Path>) -> anyhow::Result<Self> {
-        let config = Config::load(config)?.config;
-        let store = EmbeddedStore::open(StoreConfig {
-            path: config.store.path,
-            relaxed: false,
-            max_backlog: config.store.max_backlog,
-            idempotency_window: config.intake.idempotency_window,
-            max_template_origins: config.delivery.max_template_origins,
-        })?;
-        Ok(Self { store })
+        Ok(Self { store: open(config)? })
     }
 
     /// As the API answers: the token's text is in it, this once.

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::catalog;
 use crate::config::ConfigError;
 use crate::server;
+use crate::store::accounts::Role;
 use crate::telemetry;
 
 mod check;
@@ -21,6 +22,7 @@ pub mod receiver;
 mod remote;
 mod rest;
 mod tokens;
+mod users;
 
 /// Exit code of a usage or configuration error; clap uses the same.
 const USAGE: u8 = 2;
@@ -54,6 +56,9 @@ enum Command {
     /// API tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Accounts of the dashboard
+    #[command(subcommand)]
+    User(UserCommand),
     /// How the service and its endpoints are
     Status {
         #[command(flatten)]
@@ -174,6 +179,33 @@ enum TokenCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Make an account; the password is asked for, or read from stdin
+    Create {
+        /// What they log in as; unique
+        name: String,
+        /// viewer (looks), operator (retries, pauses, …) or admin (everything)
+        #[arg(long)]
+        role: Role,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List the accounts
+    List {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Delete an account and end its sessions
+    Delete {
+        /// Id or name
+        #[arg(value_name = "USER")]
+        which: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
 /// Which deliveries an order is for.
 #[derive(Args, Debug)]
 #[group(required = true)]
@@ -224,6 +256,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Recover { folder } => folder::recover(config, &folder),
         Command::Demo { length } => on_system(demo::run(length)),
         Command::Token(command) => on_system(tokens::run(config, command)),
+        Command::User(command) => on_system(users::run(config, command)),
         Command::Status { remote } => on_system(remote::status(config, remote)),
         Command::Webhooks { remote } => on_system(remote::webhooks(config, remote)),
         Command::Deliveries { filter, limit, remote } => on_system(remote::deliveries(config, remote, filter, limit)),

@@ -159,6 +159,20 @@ pub const SIBLINGS_MAX: usize = 1_000;
 /// Attempts of a delivery that are read at once.
 pub const ATTEMPTS_MAX: usize = 1_000;
 
+/// Failed deliveries of one endpoint that failed alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailedGroup {
+    pub endpoint: EndpointId,
+    pub error: Option<ErrorKind>,
+    pub status_code: Option<u16>,
+    pub deliveries: u64,
+    pub first: Timestamp,
+    pub last: Timestamp,
+}
+
+/// Failed deliveries that are grouped at once, the newest ones.
+pub const GROUPED_MAX: usize = 20_000;
+
 type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
 
 pub trait Archive: Send + Sync {
@@ -173,12 +187,16 @@ pub trait Archive: Send + Sync {
     fn deliveries(&self, filter: Filter, page: Page) -> Answer<Listed<DeliveryRow>>;
     /// Deliveries of one event, in the order of its plan, at most [`SIBLINGS_MAX`].
     fn siblings(&self, seq: EventSeq) -> Answer<Vec<DeliveryRow>>;
+    /// The newest [`GROUPED_MAX`] failed deliveries by endpoint and what came of them, the largest group first.
+    fn failed_groups(&self) -> Answer<Vec<FailedGroup>>;
     /// In order; of more than [`ATTEMPTS_MAX`] the last ones.
     fn attempts(&self, id: DeliveryId) -> Answer<Vec<AttemptRow>>;
 
     /// From kept counters, without touching the disk.
     fn endpoint_counts(&self, endpoint: EndpointId) -> EndpointCounts;
     fn counts(&self) -> Counts;
+    /// Ended deliveries of a webhook in this state, over all endpoints, tests aside.
+    fn webhook_count(&self, webhook: WebhookId, state: DeliveryState) -> u64;
     fn health(&self) -> Health;
     fn size_bytes(&self) -> u64;
 

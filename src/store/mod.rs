@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::domain::attempt::Attempt;
+use crate::domain::attempt::{Attempt, ErrorKind};
 use crate::domain::delivery::DeliveryState;
 use crate::domain::endpoint::{Control, Endpoint, LiveState};
 use crate::domain::event::{Event, EventType};
@@ -28,6 +28,7 @@ use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, PublicId, WebhookId};
 use crate::domain::policy::Ordering;
 use crate::domain::time::Timestamp;
 
+pub mod accounts;
 pub mod admin;
 pub mod archive;
 mod changes;
@@ -35,6 +36,7 @@ mod changes;
 mod conformance;
 pub mod embedded;
 
+pub use accounts::Accounts;
 pub use admin::{Definitions, NewEndpoint};
 pub use archive::Archive;
 pub use changes::Changes;
@@ -224,6 +226,9 @@ pub struct Filter {
     pub object_ids: Vec<String>,
     pub event_types: Vec<EventType>,
     pub request_ids: Vec<String>,
+    /// What came of the last attempt.
+    pub errors: Vec<ErrorKind>,
+    pub status_codes: Vec<u16>,
     pub created_gte: Option<Timestamp>,
     pub created_lt: Option<Timestamp>,
     /// Text looked for in object, request id, URL and last error, case-insensitive.
@@ -321,6 +326,9 @@ pub trait Queue: Send + Sync {
     /// A manual retry: `failed`, `canceled` and `retrying` become due at their original place. `Conflict` otherwise.
     fn retry(&self, id: DeliveryId) -> BoxFuture<'static, Result<Requeued, StoreError>>;
 
+    /// Whether a later event of the same object already reached the same webhook.
+    fn newer_delivered(&self, id: DeliveryId) -> BoxFuture<'static, Result<bool, StoreError>>;
+
     /// Cancels a waiting delivery; of one in flight, whatever follows the running attempt unless it succeeds.
     fn cancel(&self, id: DeliveryId) -> BoxFuture<'static, Result<EndpointId, StoreError>>;
 
@@ -416,6 +424,6 @@ pub struct StoreConfig {
 }
 
 /// A whole storage backend.
-pub trait Store: Queue + Definitions + Archive {}
+pub trait Store: Queue + Definitions + Archive + Accounts {}
 
-impl<T: Queue + Definitions + Archive> Store for T {}
+impl<T: Queue + Definitions + Archive + Accounts> Store for T {}

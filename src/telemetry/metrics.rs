@@ -181,6 +181,11 @@ impl Metrics {
         }
     }
 
+    /// Deliveries that ended so since the start.
+    pub fn ended(&self, state: DeliveryState) -> u64 {
+        self.deliveries.get(state).map_or(0, IntCounter::get)
+    }
+
     /// Deliveries that reached a final state; other states are no end and count nothing.
     pub fn deliveries_ended(&self, state: DeliveryState, deliveries: u64) {
         if let Some(counter) = self.deliveries.get(state) {

@@ -72,6 +72,11 @@ impl ApiError {
         Self::detail(StatusCode::FORBIDDEN, format!("this token lacks the scope \"{scope}\""))
     }
 
+    /// 403 for what nobody may do this way.
+    pub fn refused(detail: impl Into<String>) -> Self {
+        Self::detail(StatusCode::FORBIDDEN, detail)
+    }
+
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::detail(StatusCode::NOT_FOUND, detail)
     }
@@ -102,6 +107,32 @@ impl ApiError {
     /// 503; `after` is rounded up to whole seconds, at least one.
     pub fn unavailable(detail: impl Into<String>, after: Duration) -> Self {
         Self::detail(StatusCode::SERVICE_UNAVAILABLE, detail).with(header::RETRY_AFTER, seconds(after))
+    }
+}
+
+impl ApiError {
+    /// What is wrong with each field, if that is what it says.
+    pub fn of_fields(&self) -> Option<&FieldErrors> {
+        match &self.body {
+            Body::Fields(fields) => Some(fields),
+            Body::Detail(_) | Body::Member(..) => None,
+        }
+    }
+
+    /// When to try again, in seconds.
+    pub fn retry_after(&self) -> Option<&str> {
+        self.header.as_ref().filter(|(name, _)| *name == header::RETRY_AFTER).map(|(_, value)| value.as_str())
+    }
+
+    /// For a page: what went wrong, without the status.
+    pub fn text(&self) -> String {
+        match &self.body {
+            Body::Detail(detail) | Body::Member(detail, _) => detail.clone(),
+            Body::Fields(fields) => {
+                let lines = fields.iter().map(|(name, problems)| format!("{name}: {}", problems.join(" ")));
+                lines.collect::<Vec<_>>().join("; ")
+            }
+        }
     }
 }
 

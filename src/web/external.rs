@@ -1,5 +1,7 @@
 //! How this service is called from outside: the URLs in its answers.
 
+use std::net::IpAddr;
+
 use actix_web::HttpRequest;
 use actix_web::http::header::HOST;
 
@@ -19,4 +21,27 @@ pub fn own_url(req: &HttpRequest, config: &Config) -> String {
     let host = req.headers().get(HOST).and_then(|h| h.to_str().ok()).map(str::to_owned);
     let host = host.unwrap_or_else(|| config.server.listen.to_string());
     format!("http://{host}{}", req.path())
+}
+
+/// Whether the client reached us over TLS, as a trusted proxy says; we have none ourselves.
+pub fn is_https(req: &HttpRequest, config: &Config) -> bool {
+    own_url(req, config).starts_with("https://")
+}
+
+/// `scheme://host[:port]` of [`own_url`].
+pub fn own_origin(req: &HttpRequest, config: &Config) -> String {
+    let url = own_url(req, config);
+    url.strip_suffix(req.path()).unwrap_or(&url).to_owned()
+}
+
+/// Who sent the request: the peer, or whom a trusted proxy names.
+pub fn client_ip(req: &HttpRequest, config: &Config) -> Option<IpAddr> {
+    let peer = req.peer_addr()?.ip().to_canonical();
+    if !config.server.trusted_proxies.iter().any(|network| network.contains(&peer)) {
+        return Some(peer);
+    }
+    // The last one was written by the proxy itself.
+    let forwarded = req.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok());
+    let named = forwarded.and_then(|list| list.rsplit(',').next()).and_then(|ip| ip.trim().parse().ok());
+    Some(named.unwrap_or(peer))
 }

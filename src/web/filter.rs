@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::error::{ApiError, FieldErrors};
+use crate::domain::attempt::ErrorKind;
 use crate::domain::event::EventType;
 use crate::domain::ids::{Named, PublicId};
 use crate::domain::models::{ModelError, Models};
@@ -19,6 +20,8 @@ pub const DELIVERY_FILTERS: &[&str] = &[
     "object_id",
     "event",
     "request_id",
+    "error",
+    "status_code",
     "created__gte",
     "created__lt",
     "q",
@@ -94,6 +97,8 @@ fn set(filter: &mut Filter, name: &str, value: &str, models: &Models) -> Result<
         "object_id" => filter.object_ids.push(value.to_owned()),
         "event" => filter.event_types.push(event_type(value)?),
         "request_id" => filter.request_ids.push(value.to_owned()),
+        "error" => filter.errors.push(error_kind(value)?),
+        "status_code" => filter.status_codes.push(status_code(value)?),
         "created__gte" => once(&mut filter.created_gte, timestamp(value)?)?,
         "created__lt" => once(&mut filter.created_lt, timestamp(value)?)?,
         "q" => once(&mut filter.q, value.to_owned())?,
@@ -127,6 +132,18 @@ fn event_type(value: &str) -> Result<EventType, String> {
         let known = EventType::ALL.map(EventType::as_str).join(", ");
         format!("\"{value}\" is not an event type; one of {known}")
     })
+}
+
+fn error_kind(value: &str) -> Result<ErrorKind, String> {
+    ErrorKind::ALL.into_iter().find(|known| known.as_str() == value).ok_or_else(|| {
+        let known = ErrorKind::ALL.map(ErrorKind::as_str).join(", ");
+        format!("\"{value}\" is not a kind of error; one of {known}")
+    })
+}
+
+fn status_code(value: &str) -> Result<u16, String> {
+    let code = value.parse().ok().filter(|code| (100..1_000).contains(code));
+    code.ok_or_else(|| format!("\"{value}\" is not an HTTP status"))
 }
 
 /// A bare name that several models share means all of them. A label that is no longer known may still be in the archive.
@@ -172,11 +189,12 @@ mod tests {
         let event = EventSeq(7).public(Timestamp(1_000));
         let query = format!(
             "status=failed&status=pending&webhook_id=1&endpoint_id=2&event_id={event}&model=Site&object_id=54&event=updated\
-             &request_id=r&created__gte=2026-01-31&created__lt=2026-01-31T12:00:00%2B02:00&q=rack"
+             &request_id=r&error=timeout&status_code=502&created__gte=2026-01-31&created__lt=2026-01-31T12:00:00%2B02:00&q=rack"
         );
         let body = json!({
             "status": ["failed", "pending"], "webhook_id": 1, "endpoint_id": [2], "event_id": event, "model": "dcim.site",
-            "object_id": 54, "event": "updated", "request_id": "r", "created__gte": "2026-01-31T00:00:00Z",
+            "object_id": 54, "event": "updated", "request_id": "r",
+            "error": "timeout", "status_code": 502, "created__gte": "2026-01-31T00:00:00Z",
             "created__lt": "2026-01-31T10:00:00Z", "q": "rack"
         });
         let expected = Filter {
@@ -188,6 +206,8 @@ mod tests {
             object_ids: vec!["54".into()],
             event_types: vec![EventType::Updated],
             request_ids: vec!["r".into()],
+            errors: vec![ErrorKind::Timeout],
+            status_codes: vec![502],
             created_gte: Some(Timestamp(1_769_817_600_000_000)),
             created_lt: Some(Timestamp(1_769_853_600_000_000)),
             q: Some("rack".into()),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use actix_web::middleware::{Compress, from_fn};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, guard};
 use parking_lot::Mutex;
@@ -16,11 +17,14 @@ use crate::store::Store;
 pub mod api;
 pub mod auth;
 mod body;
+pub mod dashboard;
 pub mod error;
 mod external;
 pub mod filter;
+mod history;
+pub mod passwords;
 pub mod query;
-mod rates;
+pub(crate) mod rates;
 mod room;
 pub mod urls;
 
@@ -40,11 +44,16 @@ pub struct AppState {
     models: Mutex<Option<(Arc<Config>, Arc<Models>)>>,
     /// Bytes of events on their way to the disk.
     intake: InProgress,
-    rates: Rates,
+    pub(crate) rates: Rates,
+    history: history::History,
     streams: api::stream::Streams,
     traffic: api::metrics::Traffic,
     /// How the sources of events other than requests are.
     pub sources: Board,
+    /// Failed logins to the dashboard.
+    logins: dashboard::Backoff,
+    /// The link that makes the first user.
+    pub setup: dashboard::setup::Link,
 }
 
 /// How handlers take it.
@@ -61,9 +70,12 @@ impl AppState {
             models: Mutex::default(),
             intake: InProgress::default(),
             rates: Rates::default(),
+            history: history::History::default(),
             streams: api::stream::Streams::default(),
             traffic: api::metrics::Traffic::default(),
             sources,
+            logins: dashboard::Backoff::default(),
+            setup: dashboard::setup::Link::default(),
         });
         rates::sample_until_dropped(&state);
         state
@@ -117,6 +129,16 @@ pub fn configure(config: &mut ServiceConfig, state: &State) {
         }
         scope = scope.service(resource);
     }
+    for url in dashboard::urls::PAGES {
+        let mut resource = web::resource(url.path).default_service(web::to(method_not_allowed));
+        for (method, _, to) in url.methods {
+            resource = resource.route(to(route(method)));
+        }
+        // The first one wrapped is the innermost: failures become pages, then all are compressed.
+        scope = scope.service(resource.wrap(from_fn(dashboard::explain)).wrap(Compress::default()));
+    }
+    let pages = [dashboard::PATH, dashboard::HOOKS].map(|path| format!("{path}/{{tail}}*"));
+    scope = scope.service(web::resource(pages).to(dashboard::not_found));
     let bad_path = web::PathConfig::default().error_handler(|_, req| not_found_error(req.path()).into());
     config
         .app_data(state.clone())
@@ -150,7 +172,7 @@ async fn method_not_allowed(req: HttpRequest, state: State) -> Result<HttpRespon
     let base = state.config().server.base_path.clone();
     let pattern = req.match_pattern().unwrap_or_default();
     let path = pattern.strip_prefix(&base).unwrap_or(&pattern);
-    let allowed = URLS.iter().find(|url| url.path == path).map(|url| {
+    let allowed = URLS.iter().chain(dashboard::urls::PAGES).find(|url| url.path == path).map(|url| {
         let methods: Vec<_> = url.methods.iter().map(|(method, ..)| *method).collect();
         methods.join(", ")
     });

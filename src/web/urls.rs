@@ -4,7 +4,7 @@ use actix_web::Route;
 
 use super::api::{
     audit, bulk_actions, deliveries, delivery_actions, docs, endpoints, events, health, index, metrics, schema, status,
-    stream, tokens, webhook_tools, webhooks,
+    stream, tokens, users, webhook_tools, webhooks,
 };
 use crate::store::admin::Scope;
 
@@ -19,12 +19,12 @@ pub struct Url {
 /// Puts a handler on a route.
 pub type To = fn(Route) -> Route;
 
-const INGEST: Option<Scope> = Some(Scope::Ingest);
-const READ: Option<Scope> = Some(Scope::Read);
-const OPERATE: Option<Scope> = Some(Scope::Operate);
-const ADMIN: Option<Scope> = Some(Scope::Admin);
+pub const INGEST: Option<Scope> = Some(Scope::Ingest);
+pub const READ: Option<Scope> = Some(Scope::Read);
+pub const OPERATE: Option<Scope> = Some(Scope::Operate);
+pub const ADMIN: Option<Scope> = Some(Scope::Admin);
 
-const fn url(path: &'static str, methods: &'static [(&'static str, Option<Scope>, To)]) -> Url {
+pub const fn url(path: &'static str, methods: &'static [(&'static str, Option<Scope>, To)]) -> Url {
     Url { path, methods }
 }
 
@@ -57,6 +57,7 @@ pub const URLS: &[Url] = &[
     url("/api/endpoints/{id}/pause/", &[("POST", OPERATE, |r| r.to(endpoints::pause))]),
     url("/api/endpoints/{id}/resume/", &[("POST", OPERATE, |r| r.to(endpoints::resume))]),
     url("/api/deliveries/", &[("GET", READ, |r| r.to(deliveries::list))]),
+    url("/api/deliveries/failed/", &[("GET", READ, |r| r.to(deliveries::failed))]),
     url("/api/deliveries/retry/", &[("POST", OPERATE, |r| r.to(delivery_actions::retry_all))]),
     url("/api/deliveries/cancel/", &[("POST", OPERATE, |r| r.to(delivery_actions::cancel_all))]),
     url("/api/deliveries/{id}/", &[("GET", READ, |r| r.to(deliveries::get))]),
@@ -68,6 +69,15 @@ pub const URLS: &[Url] = &[
     url("/api/bulk-actions/{id}/cancel/", &[("POST", OPERATE, |r| r.to(bulk_actions::cancel))]),
     url("/api/tokens/", &[("GET", ADMIN, |r| r.to(tokens::list)), ("POST", ADMIN, |r| r.to(tokens::create))]),
     url("/api/tokens/{id}/", &[("GET", ADMIN, |r| r.to(tokens::get)), ("DELETE", ADMIN, |r| r.to(tokens::revoke))]),
+    url("/api/users/", &[("GET", ADMIN, |r| r.to(users::list)), ("POST", ADMIN, |r| r.to(users::create))]),
+    url(
+        "/api/users/{id}/",
+        &[
+            ("GET", ADMIN, |r| r.to(users::get)),
+            ("PATCH", ADMIN, |r| r.to(users::change)),
+            ("DELETE", ADMIN, |r| r.to(users::delete)),
+        ],
+    ),
     url("/api/audit/", &[("GET", READ, |r| r.to(audit::list))]),
     url("/api/status/", &[("GET", READ, |r| r.to(status::show))]),
     url("/api/stream/", &[("GET", READ, |r| r.to(stream::follow))]),

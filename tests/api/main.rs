@@ -4,6 +4,7 @@
 mod support;
 
 mod access;
+mod dashboard;
 mod definitions;
 mod deliveries;
 mod endpoints;

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Map, Value};
 
 use super::EmbeddedStore;
+use super::accounts;
 use super::endpoints::{add_endpoint, endpoint_of, read_endpoints, stored};
 use super::ops::{meta, set_meta};
 use super::schema::{self, FILE};
@@ -37,6 +38,7 @@ pub fn load(db: &Connection, shared: &Arc<Shared>) -> Result<(), StoreError> {
         shared.ledger(stored.endpoint.id).lock().paused_total_us = stored.live.paused_total_us;
     }
     shared.set_tokens(tokens::read(db).map_err(error)?);
+    shared.set_people(accounts::read(db).map_err(error)?);
     Ok(())
 }
 

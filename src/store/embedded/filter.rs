@@ -169,6 +169,8 @@ pub fn deliveries(filter: &Filter, in_flight: &[DeliveryId]) -> Selection {
     let of_event = !common.is_empty();
     common.any_of("d.webhook", filter.webhooks.iter().map(|id| Bound::Int(id.0.into())));
     common.any_of("d.endpoint", filter.endpoints.iter().map(|id| Bound::Int(id.0.into())));
+    common.any_of("d.error", filter.errors.iter().map(|kind| Bound::Int(*kind as i64)));
+    common.any_of("d.code", filter.status_codes.iter().map(|code| Bound::Int((*code).into())));
     if !filter.events.is_empty() {
         common.text.push(format!("({})", vec!["d.id BETWEEN ? AND ?"; filter.events.len()].join(" OR ")));
         for seq in &filter.events {

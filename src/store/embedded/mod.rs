@@ -14,7 +14,7 @@
 //! | `writer`, `tx`, `ops`, `counts`, `accept`, `idempotency`, `plan`, `body` | the one transaction after another |
 //! | `load` | rows back into a ledger |
 //! | `recovery` | opening, and saving what a damaged file still holds |
-//! | `definitions`, `tokens`, `retry`, `cancel`, `bulk`, `moving`, `purge`, `beside` | what people order |
+//! | `definitions`, `tokens`, `accounts`, `retry`, `cancel`, `bulk`, `moving`, `purge`, `beside` | what people order |
 //! | `prune`, `leftovers`, `expire`, `standstill` | what time ends, and when it stands still |
 //! | `reads`, `rows`, `readers`, `filter` | [`Archive`](crate::store::Archive) |
 
@@ -27,6 +27,7 @@ use crate::store::{StoreConfig, StoreError};
 use parking_lot::Mutex;
 
 mod accept;
+mod accounts;
 mod backup;
 mod ballast;
 mod beside;

@@ -146,6 +146,10 @@ impl Queue for EmbeddedStore {
         self.shared.write(move |tx| retry::retry(tx, id, true), |requeued| requeued).boxed()
     }
 
+    fn newer_delivered(&self, id: DeliveryId) -> Answer<bool> {
+        self.shared.write(move |tx| retry::is_newer_delivered(tx, id), |newer| newer).boxed()
+    }
+
     fn cancel(&self, id: DeliveryId) -> Answer<EndpointId> {
         self.shared.write(move |tx| cancel(tx, id), Canceled::endpoint).boxed()
     }

@@ -10,7 +10,9 @@ use super::EmbeddedStore;
 use super::filter::{self, JOINED, Selection, Where};
 use super::ledger::Ledger;
 use super::load::event_of;
-use super::rows::{DELIVERY, EVENT, attempts, audit_from, delivery_from, delivery_row, event_from, event_row, problem};
+use super::rows::{
+    DELIVERY, EVENT, attempts, audit_from, delivery_from, delivery_row, event_from, event_row, failed_groups, problem,
+};
 use super::shared::Shared;
 use super::tx::Tx;
 use crate::domain::delivery::DeliveryState;
@@ -18,7 +20,8 @@ use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, WebhookId};
 use crate::store::admin::AuditEntry;
 use crate::store::archive::{
-    Archive, AttemptRow, DeliveryRow, EndpointCounts, EventRow, Listed, Page, Pruned, Retention, SIBLINGS_MAX,
+    Archive, AttemptRow, DeliveryRow, EndpointCounts, EventRow, FailedGroup, Listed, Page, Pruned, Retention,
+    SIBLINGS_MAX,
 };
 use crate::store::{Counts, Filter, Health, StoreError};
 
@@ -113,6 +116,10 @@ impl Archive for EmbeddedStore {
         .boxed()
     }
 
+    fn failed_groups(&self) -> Answer<Vec<FailedGroup>> {
+        self.shared.read(move |db| failed_groups(db).map_err(problem)).boxed()
+    }
+
     fn attempts(&self, id: DeliveryId) -> Answer<Vec<AttemptRow>> {
         self.shared.read(move |db| attempts(db, id).map_err(problem)).boxed()
     }
@@ -131,6 +138,10 @@ impl Archive for EmbeddedStore {
             oldest_pending_at: ledger.oldest(),
             next_attempt_at: ledger.next_due(),
         }
+    }
+
+    fn webhook_count(&self, webhook: WebhookId, state: DeliveryState) -> u64 {
+        self.shared.counted(|_, w, s| w == webhook && s == state)
     }
 
     fn counts(&self) -> Counts {

@@ -229,6 +229,7 @@ const TABLES: &[&str] = &[
     "webhook",
     "revision",
     "token",
+    "user",
     "audit",
     "event",
     "delivery",

@@ -82,6 +82,15 @@ pub fn retry(tx: &mut Tx<'_>, id: DeliveryId, manual: bool) -> Result<Requeued, 
     Ok(answer)
 }
 
+/// The same for a delivery by its id; of one that is not kept there is nothing newer.
+pub fn is_newer_delivered(tx: &mut Tx<'_>, id: DeliveryId) -> Result<bool, StoreError> {
+    tx.spill_event(id.event()).map_err(|e| tx.error(e))?;
+    match any_entry(tx.db, id).map_err(|e| tx.error(e))? {
+        Some(entry) => newer_delivered(tx, &entry),
+        None => Ok(false),
+    }
+}
+
 /// Whether a later event of the same object already reached the same webhook.
 pub fn newer_delivered(tx: &mut Tx<'_>, entry: &Entry) -> Result<bool, StoreError> {
     let seq = entry.id.event().0;

@@ -98,6 +98,7 @@ pub fn open_writer(folder: &Path) -> Result<Connection, StoreError> {
     ))
     .map_err(ours)?;
     db.execute_batch(AGING).map_err(ours)?;
+    db.execute_batch(super::accounts::TABLES).map_err(ours)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)
 }

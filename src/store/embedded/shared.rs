@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
+use super::accounts::People;
 use super::body::{Budget, Recent};
 use super::ledger::{Ledger, RESIDENT_MAX};
 use super::ops::Op;
@@ -59,6 +60,7 @@ pub struct Shared {
     /// Webhooks whose deliveries are sent; all ledgers share it.
     active: RwLock<Arc<HashSet<WebhookId>>>,
     tokens: RwLock<Arc<Vec<Token>>>,
+    people: RwLock<Arc<People>>,
     /// By endpoint first: what is asked most is the counts of one.
     counters: Mutex<Counters>,
     /// The same for tests, which appear in no other count.
@@ -88,6 +90,7 @@ impl Shared {
             definitions: RwLock::default(),
             active: RwLock::default(),
             tokens: RwLock::default(),
+            people: RwLock::default(),
             counters: Mutex::default(),
             tests: Mutex::default(),
             changes: Changes::default(),
@@ -284,6 +287,14 @@ impl Shared {
 
     pub fn set_tokens(&self, tokens: Vec<Token>) {
         *self.tokens.write() = Arc::new(tokens);
+    }
+
+    pub fn people(&self) -> Arc<People> {
+        self.people.read().clone()
+    }
+
+    pub fn set_people(&self, people: People) {
+        *self.people.write() = Arc::new(people);
     }
 
     pub fn count(&self, endpoint: EndpointId, webhook: WebhookId, state: DeliveryState, change: i64) {

@@ -61,11 +61,15 @@ pub async fn get(_auth: Allowed<Read>, state: State, id: web::Path<u32>) -> Resu
 
 /// `POST /api/bulk-actions/{id}/cancel/`: what is done stays done.
 pub async fn cancel(auth: Allowed<Operate>, state: State, id: web::Path<u32>) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Accepted().json(BulkActionView::from(cancel_one(&state, &auth.token.name, *id).await?)))
+}
+
+pub async fn cancel_one(state: &State, actor: &str, id: u32) -> Result<BulkAction, ApiError> {
     let audit = NewAudit {
-        actor: auth.token.name.clone(),
+        actor: actor.to_owned(),
         action: "bulk_action.cancel",
         target: format!("bulk action {id}"),
         detail: serde_json::Value::Null,
     };
-    Ok(HttpResponse::Accepted().json(BulkActionView::from(state.store.cancel_bulk(*id, audit).await?)))
+    Ok(state.store.cancel_bulk(id, audit).await?)
 }

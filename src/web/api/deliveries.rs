@@ -2,12 +2,15 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use serde_json::json;
 
 use super::delivery_view::{AttemptView, DeliveryView, Surroundings};
 use super::events::EventDetail;
 use super::sent_request::{SentRequest, sent_request};
-use crate::domain::ids::{DeliveryId, Named, PublicId};
+use crate::domain::attempt::ErrorKind;
+use crate::domain::ids::{DeliveryId, EndpointId, Named, PublicId};
 use crate::domain::payload_url::is_template;
+use crate::domain::time::Timestamp;
 use crate::store::archive::DeliveryRow;
 use crate::web::State;
 use crate::web::auth::{Allowed, Read};
@@ -58,6 +61,33 @@ pub async fn get(_auth: Allowed<Read>, state: State, id: web::Path<PublicId>) ->
         request,
         attempts: attempts.into_iter().map(AttemptView::from).collect(),
     }))
+}
+
+#[derive(Serialize)]
+struct GroupView {
+    endpoint_id: EndpointId,
+    error: Option<ErrorKind>,
+    status_code: Option<u16>,
+    deliveries: u64,
+    first_at: Timestamp,
+    last_at: Timestamp,
+}
+
+/// `GET /api/deliveries/failed/`: by endpoint and what came of them.
+pub async fn failed(_auth: Allowed<Read>, state: State) -> Result<HttpResponse, ApiError> {
+    let groups = state.store.failed_groups().await?;
+    let results: Vec<_> = groups
+        .into_iter()
+        .map(|group| GroupView {
+            endpoint_id: group.endpoint,
+            error: group.error,
+            status_code: group.status_code,
+            deliveries: group.deliveries,
+            first_at: group.first,
+            last_at: group.last,
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({ "count": results.len(), "results": results })))
 }
 
 /// The delivery a URL names. The millisecond within the id is not compared: links from other deliveries may have theirs.

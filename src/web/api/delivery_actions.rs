@@ -1,5 +1,7 @@
 //! What people do to deliveries: retry, resend and cancel, one or by filter.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -7,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::deliveries::find;
 use super::delivery_view::{DeliveryView, Surroundings};
 use crate::domain::ids::PublicId;
-use crate::store::admin::NewAudit;
+use crate::store::admin::{BulkAction, NewAudit};
 use crate::store::{BulkKind, Filter};
 use crate::web::State;
 use crate::web::auth::{Allowed, AuthToken, Operate};
@@ -25,31 +27,47 @@ struct Retried {
 
 /// `POST /api/deliveries/{id}/retry/`: due now, at its original place.
 pub async fn retry(auth: Allowed<Operate>, state: State, id: web::Path<PublicId>) -> Result<HttpResponse, ApiError> {
-    let row = find(&state, *id).await?;
+    let newer_delivered = retry_one(&state, &auth.token.name, *id).await?;
+    let delivery = view(&state, *id).await?;
+    Ok(HttpResponse::Accepted().json(Retried { newer_delivered, delivery }))
+}
+
+/// Whether a later event of the same object already reached that webhook.
+pub async fn retry_one(state: &State, actor: &str, id: PublicId) -> Result<bool, ApiError> {
+    let row = find(state, id).await?;
     let requeued = state.store.retry(row.id).await?;
     state.dispatcher.wake(&[requeued.endpoint]);
-    write_audit(&state, &auth.token, "delivery.retry", *id).await?;
-    let delivery = view(&state, *id).await?;
-    Ok(HttpResponse::Accepted().json(Retried { newer_delivered: requeued.newer_delivered, delivery }))
+    write_audit(state, actor, "delivery.retry", id).await?;
+    Ok(requeued.newer_delivered)
 }
 
 /// `POST /api/deliveries/{id}/resend/`: a new delivery of a delivered one; answers with the new one.
 pub async fn resend(auth: Allowed<Operate>, state: State, id: web::Path<PublicId>) -> Result<HttpResponse, ApiError> {
-    let row = find(&state, *id).await?;
+    let new = resend_one(&state, &auth.token.name, *id).await?;
+    Ok(HttpResponse::Accepted().json(view(&state, new).await?))
+}
+
+/// The new delivery.
+pub async fn resend_one(state: &State, actor: &str, id: PublicId) -> Result<PublicId, ApiError> {
+    let row = find(state, id).await?;
     let (_, new, endpoint) = state.store.resend(row.id).await?;
     state.dispatcher.wake(&[endpoint]);
-    write_audit(&state, &auth.token, "delivery.resend", *id).await?;
-    Ok(HttpResponse::Accepted().json(view(&state, new).await?))
+    write_audit(state, actor, "delivery.resend", id).await?;
+    Ok(new)
 }
 
 /// `POST /api/deliveries/{id}/cancel/`: of one in flight, what would follow.
 pub async fn cancel(auth: Allowed<Operate>, state: State, id: web::Path<PublicId>) -> Result<HttpResponse, ApiError> {
-    let row = find(&state, *id).await?;
+    cancel_one(&state, &auth.token.name, *id).await?;
+    Ok(HttpResponse::Accepted().json(view(&state, *id).await?))
+}
+
+pub async fn cancel_one(state: &State, actor: &str, id: PublicId) -> Result<(), ApiError> {
+    let row = find(state, id).await?;
     let endpoint = state.store.cancel(row.id).await?;
     // The next of its key may go now.
     state.dispatcher.wake(&[endpoint]);
-    write_audit(&state, &auth.token, "delivery.cancel", *id).await?;
-    Ok(HttpResponse::Accepted().json(view(&state, *id).await?))
+    write_audit(state, actor, "delivery.cancel", id).await
 }
 
 async fn view(state: &State, id: PublicId) -> Result<DeliveryView, ApiError> {
@@ -58,9 +76,9 @@ async fn view(state: &State, id: PublicId) -> Result<DeliveryView, ApiError> {
     Ok(around.view(row))
 }
 
-async fn write_audit(state: &State, token: &AuthToken, action: &'static str, id: PublicId) -> Result<(), ApiError> {
+async fn write_audit(state: &State, actor: &str, action: &'static str, id: PublicId) -> Result<(), ApiError> {
     let target = format!("delivery {id}");
-    let entry = NewAudit { actor: token.name.clone(), action, target, detail: Value::Null };
+    let entry = NewAudit { actor: actor.to_owned(), action, target, detail: Value::Null };
     Ok(state.store.audit(entry).await?)
 }
 
@@ -91,15 +109,30 @@ async fn start(
     kind: BulkKind,
     body: Map<String, Value>,
 ) -> Result<HttpResponse, ApiError> {
-    let detail = Value::Object(body.clone());
-    let filter: Filter = parse(pairs_of(body)?, DELIVERY_FILTERS, &state.models())?;
+    let bulk = start_bulk(state, &token.name, kind, pairs_of(body)?).await?;
+    let url = format!("{}/api/bulk-actions/{}/", state.config().server.base_path, bulk.id);
+    Ok(HttpResponse::Accepted().json(json!({ "id": bulk.id, "matched": bulk.matched, "url": url })))
+}
+
+/// `pairs`: the filter, as a query string has it.
+pub async fn start_bulk(
+    state: &State,
+    actor: &str,
+    kind: BulkKind,
+    pairs: Vec<(String, String)>,
+) -> Result<BulkAction, ApiError> {
+    let mut detail: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in &pairs {
+        detail.entry(name.clone()).or_default().push(value.clone());
+    }
+    let filter: Filter = parse(pairs, DELIVERY_FILTERS, &state.models())?;
     let action = match kind {
         BulkKind::Retry { .. } => "delivery.bulk_retry",
         BulkKind::Cancel => "delivery.bulk_cancel",
     };
-    let audit = NewAudit { actor: token.name.clone(), action, target: "deliveries by filter".to_owned(), detail };
+    let audit =
+        NewAudit { actor: actor.to_owned(), action, target: "deliveries by filter".to_owned(), detail: json!(detail) };
     let bulk = state.store.start_bulk(kind, filter, audit).await?;
     state.dispatcher.bulk_started();
-    let url = format!("{}/api/bulk-actions/{}/", state.config().server.base_path, bulk.id);
-    Ok(HttpResponse::Accepted().json(json!({ "id": bulk.id, "matched": bulk.matched, "url": url })))
+    Ok(bulk)
 }

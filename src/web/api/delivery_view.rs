@@ -172,11 +172,11 @@ pub struct AttemptView {
 /// `null` where a step did not happen.
 #[derive(Debug, Serialize)]
 pub struct TimingsView {
-    dns: Option<f64>,
-    connect: Option<f64>,
-    tls: Option<f64>,
-    first_byte: Option<f64>,
-    total: f64,
+    pub dns: Option<f64>,
+    pub connect: Option<f64>,
+    pub tls: Option<f64>,
+    pub first_byte: Option<f64>,
+    pub total: f64,
 }
 
 impl AttemptView {
@@ -236,6 +236,10 @@ impl Headers {
             }
         }
         Self(headers)
+    }
+
+    pub fn pairs(&self) -> &[(String, String)] {
+        &self.0
     }
 
     /// From `Name: value` lines.

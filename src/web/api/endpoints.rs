@@ -18,60 +18,70 @@ use crate::domain::ids::{EndpointId, WebhookId};
 use crate::domain::time::Timestamp;
 use crate::store::StoredEndpoint;
 use crate::store::admin::{DefinitionSet, NewAudit};
+use crate::store::archive::Listed;
 use crate::web::State;
-use crate::web::auth::{Admin, Allowed, AuthToken, Operate, Read};
+use crate::web::auth::{Admin, Allowed, Operate, Read};
 use crate::web::body::JsonObject;
 use crate::web::error::ApiError;
 use crate::web::external::own_url;
 use crate::web::query::{Links, ListBody, Query, page_of};
 
+/// An endpoint with its policy and its live state.
 #[derive(Serialize)]
-struct EndpointView {
-    id: EndpointId,
-    url: Arc<str>,
-    origin: Arc<str>,
+pub struct EndpointView {
+    pub id: EndpointId,
+    pub url: Arc<str>,
+    pub origin: Arc<str>,
     /// Webhooks that send here.
-    webhook_ids: Vec<WebhookId>,
-    state: EndpointActivity,
-    paused_by: Option<String>,
-    paused_since: Option<Timestamp>,
-    pending: u64,
-    in_flight: u64,
-    retrying: u64,
-    failed: u64,
-    delivered: u64,
-    oldest_pending_at: Option<Timestamp>,
-    next_attempt_at: Option<Timestamp>,
+    pub webhook_ids: Vec<WebhookId>,
+    pub state: EndpointActivity,
+    pub paused_by: Option<String>,
+    pub paused_since: Option<Timestamp>,
+    pub pending: u64,
+    pub in_flight: u64,
+    pub retrying: u64,
+    pub failed: u64,
+    pub delivered: u64,
+    pub oldest_pending_at: Option<Timestamp>,
+    pub next_attempt_at: Option<Timestamp>,
     /// What keeps due deliveries from being sent now.
-    waiting_for: Option<Blocked>,
-    breaker: Breaker,
-    consecutive_failures: u32,
-    last_success_at: Option<Timestamp>,
-    last_error: Option<String>,
+    pub waiting_for: Option<Blocked>,
+    pub breaker: Breaker,
+    pub consecutive_failures: u32,
+    pub last_success_at: Option<Timestamp>,
+    pub last_error: Option<String>,
     /// Deliveries per second over the last minute.
-    rate: f64,
-    latency_ms: Option<Latency>,
-    policy: Map<String, Value>,
+    pub rate: f64,
+    pub latency_ms: Option<Latency>,
+    pub policy: Map<String, Value>,
     /// Where each value comes from: `default`, `config:<line>` or `api`.
-    policy_origin: BTreeMap<&'static str, String>,
+    pub policy_origin: BTreeMap<&'static str, String>,
 }
 
+/// What keeps an endpoint from sending.
 #[derive(Serialize)]
-struct Blocked {
-    reason: &'static str,
-    until: Option<Timestamp>,
+pub struct Blocked {
+    pub reason: &'static str,
+    pub until: Option<Timestamp>,
 }
 
+/// Milliseconds, over recent attempts.
 #[derive(Serialize)]
-struct Latency {
-    p50: f64,
-    p95: f64,
-    p99: f64,
+pub struct Latency {
+    pub p50: f64,
+    pub p95: f64,
+    pub p99: f64,
 }
 
 /// `GET /api/endpoints/`: by id; `q` looks into the URL.
 pub async fn list(_auth: Allowed<Read>, state: State, req: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let mut query = Query::of(&req);
+    let listed = listed(&state, Query::of(&req)).await?;
+    let links = Links::new(own_url(&req, &state.config()), req.query_string());
+    Ok(HttpResponse::Ok().json(ListBody::new(listed, &links, |endpoint| endpoint)))
+}
+
+/// The endpoints that `query` asks for.
+pub async fn listed(state: &State, mut query: Query) -> Result<Listed<EndpointView>, ApiError> {
     let page = query.take_page()?;
     let q = query.take("q")?.map(|q| q.to_lowercase());
     let webhook = query.take_number("webhook_id")?;
@@ -83,10 +93,9 @@ pub async fn list(_auth: Allowed<Read>, state: State, req: HttpRequest) -> Resul
     endpoints.sort_unstable_by_key(|e| e.endpoint.id);
     let listed = page_of(endpoints, page, |e| i64::from(e.endpoint.id.0));
     let inspections = join_all(listed.rows.iter().map(|e| state.dispatcher.inspect(e.endpoint.id))).await;
-    let links = Links::new(own_url(&req, &state.config()), req.query_string());
-    let mut inspections = inspections.into_iter();
-    let body = ListBody::new(listed, &links, |e| inspections.next().map(|i| view(&state, &set, &e, i)));
-    Ok(HttpResponse::Ok().json(body))
+    let Listed { rows, previous, next, count } = listed;
+    let rows = rows.iter().zip(inspections).map(|(e, live)| view(state, &set, e, live)).collect();
+    Ok(Listed { rows, previous, next, count })
 }
 
 /// `GET /api/endpoints/{id}/`
@@ -101,13 +110,18 @@ pub async fn change(
     id: web::Path<u32>,
     body: JsonObject,
 ) -> Result<HttpResponse, ApiError> {
-    let endpoint = find(&state, EndpointId(*id))?.endpoint.id;
-    let patch = flat(body.0)?;
+    change_one(&state, &auth.token.name, EndpointId(*id), flat(body.0)?).await?;
+    show(&state, EndpointId(*id)).await
+}
+
+/// `patch`: policy keys; `null` resets one.
+pub async fn change_one(state: &State, actor: &str, id: EndpointId, patch: Map<String, Value>) -> Result<(), ApiError> {
+    let endpoint = find(state, id)?.endpoint.id;
     parse_patch(&patch).map_err(ApiError::fields)?;
-    let audit = audit(&auth.token, "endpoint.update", endpoint, Value::Object(patch.clone()));
+    let audit = audit(actor, "endpoint.update", endpoint, Value::Object(patch.clone()));
     state.store.patch_endpoint(endpoint, patch, audit).await?;
     state.dispatcher.wake(&[endpoint]);
-    show(&state, endpoint).await
+    Ok(())
 }
 
 /// The keys below `policy` and those beside it.
@@ -127,22 +141,30 @@ fn flat(mut body: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
 
 /// `POST /api/endpoints/{id}/pause/`: holds the backlog; what is in flight ends.
 pub async fn pause(auth: Allowed<Operate>, state: State, id: web::Path<u32>) -> Result<HttpResponse, ApiError> {
-    let stored = find(&state, EndpointId(*id))?;
+    pause_one(&state, &auth.token.name, EndpointId(*id)).await?;
+    show(&state, EndpointId(*id)).await
+}
+
+pub async fn pause_one(state: &State, actor: &str, id: EndpointId) -> Result<(), ApiError> {
+    let stored = find(state, id)?;
     // A second pause keeps who paused first, and since when.
     if !matches!(stored.control, Control::Paused { .. }) {
-        let control = Control::Paused { by: auth.token.name.clone(), since: clock::now() };
-        order(&state, stored.endpoint.id, control).await?;
+        let control = Control::Paused { by: actor.to_owned(), since: clock::now() };
+        order(state, stored.endpoint.id, control).await?;
     }
-    state.store.audit(audit(&auth.token, "endpoint.pause", stored.endpoint.id, Value::Null)).await?;
-    show(&state, stored.endpoint.id).await
+    Ok(state.store.audit(audit(actor, "endpoint.pause", stored.endpoint.id, Value::Null)).await?)
 }
 
 /// `POST /api/endpoints/{id}/resume/`: also closes the breaker now.
 pub async fn resume(auth: Allowed<Operate>, state: State, id: web::Path<u32>) -> Result<HttpResponse, ApiError> {
-    let endpoint = find(&state, EndpointId(*id))?.endpoint.id;
-    order(&state, endpoint, Control::Active).await?;
-    state.store.audit(audit(&auth.token, "endpoint.resume", endpoint, Value::Null)).await?;
-    show(&state, endpoint).await
+    resume_one(&state, &auth.token.name, EndpointId(*id)).await?;
+    show(&state, EndpointId(*id)).await
+}
+
+pub async fn resume_one(state: &State, actor: &str, id: EndpointId) -> Result<(), ApiError> {
+    let endpoint = find(state, id)?.endpoint.id;
+    order(state, endpoint, Control::Active).await?;
+    Ok(state.store.audit(audit(actor, "endpoint.resume", endpoint, Value::Null)).await?)
 }
 
 async fn order(state: &State, endpoint: EndpointId, control: Control) -> Result<(), ApiError> {
@@ -158,9 +180,14 @@ fn find(state: &State, id: EndpointId) -> Result<Arc<StoredEndpoint>, ApiError> 
 }
 
 async fn show(state: &State, id: EndpointId) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Ok().json(one(state, id).await?))
+}
+
+/// The endpoint as it is now.
+pub async fn one(state: &State, id: EndpointId) -> Result<EndpointView, ApiError> {
     let stored = find(state, id)?;
     let inspection = state.dispatcher.inspect(id).await;
-    Ok(HttpResponse::Ok().json(view(state, &state.store.definitions(), &stored, inspection)))
+    Ok(view(state, &state.store.definitions(), &stored, inspection))
 }
 
 fn webhooks_of(set: &DefinitionSet, endpoint: &Endpoint) -> Vec<WebhookId> {
@@ -202,6 +229,6 @@ fn view(state: &State, set: &DefinitionSet, stored: &StoredEndpoint, live: Inspe
     }
 }
 
-fn audit(token: &AuthToken, action: &'static str, endpoint: EndpointId, detail: Value) -> NewAudit {
-    NewAudit { actor: token.name.clone(), action, target: format!("endpoint {endpoint}"), detail }
+fn audit(actor: &str, action: &'static str, endpoint: EndpointId, detail: Value) -> NewAudit {
+    NewAudit { actor: actor.to_owned(), action, target: format!("endpoint {endpoint}"), detail }
 }

@@ -190,7 +190,7 @@ pub async fn get(_auth: Allowed<Read>, state: State, id: web::Path<PublicId>) ->
     Ok(HttpResponse::Ok().json(EventWithDeliveries { event: EventDetail::new(row, event.as_deref()), matched }))
 }
 
-fn event_seq(id: PublicId) -> Result<EventSeq, ApiError> {
+pub fn event_seq(id: PublicId) -> Result<EventSeq, ApiError> {
     match id.named() {
         Some(Named::Event(seq)) => Ok(seq),
         Some(Named::Delivery(_)) => Err(ApiError::not_found(format!("{id} is a delivery; see /api/deliveries/{id}/"))),

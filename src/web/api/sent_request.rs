@@ -19,10 +19,10 @@ use crate::web::AppState;
 /// A request as it was sent; credentials in headers are masked.
 #[derive(Debug, Serialize)]
 pub struct SentRequest {
-    method: &'static str,
+    pub method: &'static str,
     pub url: String,
-    headers: Headers,
-    body: String,
+    pub headers: Headers,
+    pub body: String,
 }
 
 /// The request of the last attempt, or what the first one would be.
@@ -55,25 +55,42 @@ pub async fn sent_request(
     let source = render::Source { event, folded_from: folded_from.as_deref(), version };
     // A first attempt that succeeded is kept without its URL: of a template it is rendered again.
     let url = last.map(|last| last.attempt.url.to_string()).filter(|url| !is_template(url));
-    Ok(spec.and_then(|spec| rendered(&spec, source, &Sending { row, number, at, url })))
+    let id = row.public_id.to_string();
+    Ok(spec.and_then(|spec| rendered(&spec, source, &Sending { id, number, at, url }).ok()))
+}
+
+/// What a definition would make of an event now.
+///
+/// # Errors
+/// Why it cannot be rendered.
+pub fn preview(state: &AppState, spec: &WebhookSpec, event: &Event) -> Result<SentRequest, String> {
+    let version = state.dispatcher.netbox_version();
+    let source = render::Source { event, folded_from: None, version };
+    let id = "00000000-0000-7000-8000-000000000000".to_owned();
+    rendered(spec, source, &Sending { id, number: 1, at: crate::clock::now(), url: None })
 }
 
 /// What one attempt adds to the definition.
-struct Sending<'a> {
-    row: &'a DeliveryRow,
+struct Sending {
+    id: String,
     number: u32,
     at: Timestamp,
     /// Where the attempt went, if it was made.
     url: Option<String>,
 }
 
-fn rendered(spec: &WebhookSpec, source: render::Source<'_>, sending: &Sending<'_>) -> Option<SentRequest> {
+fn rendered(spec: &WebhookSpec, source: render::Source<'_>, sending: &Sending) -> Result<SentRequest, String> {
     let (prepared, lazy) = (render::Prepared::new(spec), render::Lazy::new(source));
-    let target = prepared.url(spec, &lazy).ok();
-    let url = sending.url.clone().or_else(|| target.as_ref().map(|target| target.url.to_string()))?;
-    let body = prepared.body(spec, &lazy).ok()?;
-    let id = sending.row.public_id.to_string();
-    let mut headers = prepared.headers(spec, &lazy).ok()?.into_owned();
+    let target = prepared.url(spec, &lazy);
+    let url = match (&sending.url, &target) {
+        (Some(url), _) => url.clone(),
+        (None, Ok(target)) => target.url.to_string(),
+        (None, Err(error)) => return Err(error.to_string()),
+    };
+    let target = target.ok();
+    let body = prepared.body(spec, &lazy).map_err(|e| e.to_string())?;
+    let id = sending.id.clone();
+    let mut headers = prepared.headers(spec, &lazy).map_err(|e| e.to_string())?.into_owned();
     let given = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Authorization"));
     let mut add = |name: &str, value: String| headers.push((name.to_owned(), value));
     add("User-Agent", concat!("netbox-webhookd/", env!("CARGO_PKG_VERSION")).to_owned());
@@ -94,5 +111,5 @@ fn rendered(spec: &WebhookSpec, source: render::Source<'_>, sending: &Sending<'_
         (name, value)
     });
     let body = String::from_utf8_lossy(&body).into_owned();
-    Some(SentRequest { method: spec.http_method.as_str(), url, headers: Headers::new(shown), body })
+    Ok(SentRequest { method: spec.http_method.as_str(), url, headers: Headers::new(shown), body })
 }

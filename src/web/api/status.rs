@@ -15,51 +15,58 @@ use crate::web::State;
 use crate::web::auth::{Allowed, Read};
 use crate::web::error::ApiError;
 
+/// The whole answer.
 #[derive(Serialize)]
-struct Status {
-    version: &'static str,
-    started_at: Timestamp,
-    uptime_seconds: u64,
+pub struct Status {
+    pub version: &'static str,
+    pub started_at: Timestamp,
+    pub uptime_seconds: u64,
     /// `webhooks.enabled`.
-    enabled: bool,
-    store: StoreView,
-    events: u64,
+    pub enabled: bool,
+    pub store: StoreView,
+    pub events: u64,
     /// Deliveries by state, all states named.
-    deliveries: BTreeMap<&'static str, u64>,
-    webhooks: usize,
-    endpoints: usize,
+    pub deliveries: BTreeMap<&'static str, u64>,
+    pub webhooks: usize,
+    pub endpoints: usize,
     /// Events in and deliveries out per second, over the last minute.
-    intake_rate: f64,
-    delivery_rate: f64,
-    oldest_pending_at: Option<Timestamp>,
+    pub intake_rate: f64,
+    pub delivery_rate: f64,
+    pub oldest_pending_at: Option<Timestamp>,
     /// Age of the oldest undelivered delivery; 0 when there is none.
-    backlog_age_seconds: f64,
+    pub backlog_age_seconds: f64,
     /// Sources of events other than requests: what keeps each from taking them, and how many it took.
-    intake: BTreeMap<&'static str, SourceStatus>,
+    pub intake: BTreeMap<&'static str, SourceStatus>,
     /// Whose bodies `payload_format = "netbox"` writes.
-    netbox_version: String,
-    nodes: [Node; 1],
+    pub netbox_version: String,
+    pub nodes: [Node; 1],
 }
 
+/// The store.
 #[derive(Serialize)]
-struct StoreView {
-    backend: &'static str,
-    health: &'static str,
-    detail: Option<String>,
-    size_bytes: u64,
+pub struct StoreView {
+    pub backend: &'static str,
+    pub health: &'static str,
+    pub detail: Option<String>,
+    pub size_bytes: u64,
 }
 
 /// One process; several come with the Redis store.
 #[derive(Serialize)]
-struct Node {
-    id: u32,
-    version: &'static str,
-    state: &'static str,
-    started_at: Timestamp,
+pub struct Node {
+    pub id: u32,
+    pub version: &'static str,
+    pub state: &'static str,
+    pub started_at: Timestamp,
 }
 
 /// `GET /api/status/`
 pub async fn show(_auth: Allowed<Read>, state: State) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Ok().json(now(&state)))
+}
+
+/// The service as it is now.
+pub fn now(state: &State) -> Status {
     let now = clock::now();
     let counts = state.store.counts();
     let definitions = state.store.definitions();
@@ -68,12 +75,12 @@ pub async fn show(_auth: Allowed<Read>, state: State) -> Result<HttpResponse, Ap
     let uptime = clock::uptime();
     let (version, started_at) = (env!("CARGO_PKG_VERSION"), now - uptime);
     let number = |state: DeliveryState| counts.by_state.get(&state).copied().unwrap_or(0);
-    let body = Status {
+    Status {
         version,
         started_at,
         uptime_seconds: uptime.as_secs(),
         enabled: state.config().webhooks.enabled,
-        store: store(&state),
+        store: store(state),
         events: counts.events,
         deliveries: DeliveryState::ALL.into_iter().map(|s| (s.as_str(), number(s))).collect(),
         webhooks: definitions.webhooks.len(),
@@ -85,8 +92,7 @@ pub async fn show(_auth: Allowed<Read>, state: State) -> Result<HttpResponse, Ap
         intake: state.sources.all(),
         netbox_version: format!("{major}.{minor}"),
         nodes: [Node { id: 0, version, state: "active", started_at }],
-    };
-    Ok(HttpResponse::Ok().json(body))
+    }
 }
 
 fn store(state: &State) -> StoreView {

@@ -45,6 +45,11 @@ impl Streams {
 
 /// `GET /api/stream/`
 pub async fn follow(_auth: Allowed<Read>, state: State) -> Result<HttpResponse, ApiError> {
+    open(&state)
+}
+
+/// A stream for somebody who may read.
+pub fn open(state: &State) -> Result<HttpResponse, ApiError> {
     let Ok(permit) = state.streams.permits.clone().try_acquire_owned() else {
         return Err(ApiError::unavailable(format!("{MAX_STREAMS} streams are open already"), HEARTBEAT));
     };

@@ -50,10 +50,16 @@ pub async fn get(_auth: Allowed<Admin>, state: State, id: web::Path<u32>) -> Res
 
 /// `POST /api/tokens/`
 pub async fn create(auth: Allowed<Admin>, state: State, body: JsonObject) -> Result<HttpResponse, ApiError> {
-    let (name, scopes) = read(body.0)?;
+    let (token, text) = create_one(&state, &auth.token.name, body.0).await?;
+    Ok(HttpResponse::Created().json(TokenView { token: Some(text), ..token.into() }))
+}
+
+/// A new token and its text, which nobody can tell later.
+pub async fn create_one(state: &State, actor: &str, body: Map<String, Value>) -> Result<(Token, String), ApiError> {
+    let (name, scopes) = read(body)?;
     let text = auth::generate();
     let audit = NewAudit {
-        actor: auth.token.name.clone(),
+        actor: actor.to_owned(),
         action: "token.create",
         target: format!("token {name}"),
         detail: json!({ "scopes": scopes }),
@@ -63,20 +69,24 @@ pub async fn create(auth: Allowed<Admin>, state: State, body: JsonObject) -> Res
         StoreError::Conflict(problem) => ApiError::field("name", problem),
         other => other.into(),
     })?;
-    Ok(HttpResponse::Created().json(TokenView { token: Some(text), ..token.into() }))
+    Ok((token, text))
 }
 
 /// `DELETE /api/tokens/{id}/`
 pub async fn revoke(auth: Allowed<Admin>, state: State, id: web::Path<u32>) -> Result<HttpResponse, ApiError> {
-    let token = find(&state, *id)?;
+    revoke_one(&state, &auth.token.name, *id).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+pub async fn revoke_one(state: &State, actor: &str, id: u32) -> Result<(), ApiError> {
+    let token = find(state, id)?;
     let audit = NewAudit {
-        actor: auth.token.name.clone(),
+        actor: actor.to_owned(),
         action: "token.revoke",
         target: format!("token {}", token.name),
         detail: json!({ "id": token.id }),
     };
-    state.store.revoke_token(token.id, audit).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(state.store.revoke_token(token.id, audit).await?)
 }
 
 fn find(state: &State, id: u32) -> Result<Token, ApiError> {

@@ -24,13 +24,14 @@ use crate::web::error::ApiError;
 /// When to try again while the node sends as much as it may.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
 
+/// What came of a test.
 #[derive(Serialize)]
-struct Tested {
+pub struct Tested {
     /// Of the delivery it is kept as.
-    delivery_id: PublicId,
-    delivered: bool,
+    pub delivery_id: PublicId,
+    pub delivered: bool,
     #[serde(flatten)]
-    attempt: AttemptView,
+    pub attempt: AttemptView,
 }
 
 /// `POST /api/webhooks/{id}/test/`: sends now, beside queue, rate and breaker. The body is the event to send; without
@@ -41,10 +42,15 @@ pub async fn test(
     id: web::Path<u32>,
     body: JsonText,
 ) -> Result<HttpResponse, ApiError> {
-    let webhook = find(&state, WebhookId(*id))?;
-    let given = body.0.as_ref().trim_ascii();
-    let text = if given.is_empty() || given == b"{}" { sample(&webhook) } else { body.0 };
-    let event = Arc::new(parse(&state, text)?);
+    Ok(HttpResponse::Ok().json(test_one(&state, &auth.token.name, WebhookId(*id), body.0).await?))
+}
+
+/// Without a body a sample is sent.
+pub async fn test_one(state: &State, actor: &str, id: WebhookId, body: Bytes) -> Result<Tested, ApiError> {
+    let webhook = find(state, id)?;
+    let given = body.as_ref().trim_ascii();
+    let text = if given.is_empty() || given == b"{}" { sample(&webhook) } else { body };
+    let event = Arc::new(parse(state, text)?);
     let slot = state.store.reserve_test().await?;
     let Some(attempt) = state.dispatcher.send_now(webhook.id, event.clone(), slot).await else {
         return Err(ApiError::unavailable("too many requests are in flight (delivery.max_in_flight)", BUSY_RETRY));
@@ -53,28 +59,44 @@ pub async fn test(
     let delivery_id = slot.public_id();
     state.store.record_test(slot, event, planned, attempt.clone()).await?;
     let audit = NewAudit {
-        actor: auth.token.name.clone(),
+        actor: actor.to_owned(),
         action: "webhook.test",
         target: format!("webhook {}", webhook.id),
         detail: json!({ "delivery": delivery_id }),
     };
     state.store.audit(audit).await?;
     let delivered = attempt.succeeded();
-    Ok(HttpResponse::Ok().json(Tested { delivery_id, delivered, attempt: AttemptView::new(1, attempt) }))
+    Ok(Tested { delivery_id, delivered, attempt: AttemptView::new(1, attempt) })
 }
 
+/// Whether a webhook would get an event.
 #[derive(Serialize)]
-struct MatchView {
-    webhook_id: WebhookId,
-    name: String,
-    endpoint_id: Option<EndpointId>,
-    matched: bool,
-    reason: Option<String>,
+pub struct MatchView {
+    pub webhook_id: WebhookId,
+    pub name: String,
+    pub endpoint_id: Option<EndpointId>,
+    pub matched: bool,
+    pub reason: Option<String>,
 }
 
 /// `POST /api/webhooks/match/`: which webhooks the event in the body would reach, and why not the others.
 pub async fn matches(_auth: Allowed<Read>, state: State, body: JsonText) -> Result<HttpResponse, ApiError> {
-    let event = parse(&state, body.0)?;
+    let (event, results) = explained(&state, body.0)?;
+    let matched = results.iter().filter(|r| r.matched).count();
+    Ok(HttpResponse::Ok().json(json!({
+        "event": event.event_type, "model": &*event.model.label, "matched": matched, "results": results,
+    })))
+}
+
+/// The event in `body`, and what each webhook makes of it.
+pub fn explained(state: &State, body: Bytes) -> Result<(Event, Vec<MatchView>), ApiError> {
+    let event = parse(state, body)?;
+    let results = explain(state, &event);
+    Ok((event, results))
+}
+
+/// What each webhook makes of an event, as it is defined now.
+pub fn explain(state: &State, event: &Event) -> Vec<MatchView> {
     let catalog = state.dispatcher.catalog();
     let show = |e: crate::catalog::Explanation| {
         let webhook = catalog.webhook(e.webhook);
@@ -86,11 +108,7 @@ pub async fn matches(_auth: Allowed<Read>, state: State, body: JsonText) -> Resu
             reason: e.reason,
         }
     };
-    let results: Vec<_> = catalog.explain(&event).into_iter().map(show).collect();
-    let matched = results.iter().filter(|r| r.matched).count();
-    Ok(HttpResponse::Ok().json(json!({
-        "event": event.event_type, "model": &*event.model.label, "matched": matched, "results": results,
-    })))
+    catalog.explain(event).into_iter().map(show).collect()
 }
 
 fn parse(state: &State, text: Bytes) -> Result<Event, ApiError> {

@@ -12,8 +12,9 @@ use crate::domain::models::Models;
 use crate::domain::webhook::{Source, Webhook, WebhookSpec};
 use crate::store::StoreError;
 use crate::store::admin::{NewAudit, WebhookWrite};
+use crate::store::archive::Listed;
 use crate::web::State;
-use crate::web::auth::{Admin, Allowed, AuthToken, Read};
+use crate::web::auth::{Admin, Allowed, Read};
 use crate::web::body::JsonObject;
 use crate::web::error::ApiError;
 use crate::web::external::own_url;
@@ -24,7 +25,13 @@ const CHANGES_BETWEEN: usize = 64;
 
 /// `GET /api/webhooks/`: by id; `q` looks into name, description and URL.
 pub async fn list(_auth: Allowed<Read>, state: State, req: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let mut query = Query::of(&req);
+    let listed = listed(&state, Query::of(&req))?;
+    let links = Links::new(own_url(&req, &state.config()), req.query_string());
+    Ok(HttpResponse::Ok().json(ListBody::new(listed, &links, |w| to_json(&w))))
+}
+
+/// The webhooks that `query` asks for.
+pub fn listed(state: &State, mut query: Query) -> Result<Listed<Arc<Webhook>>, ApiError> {
     let page = query.take_page()?;
     let name = query.take("name")?;
     let enabled = query.take_bool("enabled")?;
@@ -41,9 +48,7 @@ pub async fn list(_auth: Allowed<Read>, state: State, req: HttpRequest) -> Resul
     let set = state.store.definitions();
     let mut webhooks: Vec<_> = set.webhooks.iter().filter(|w| meant(w)).cloned().collect();
     webhooks.sort_unstable_by_key(|w| w.id);
-    let links = Links::new(own_url(&req, &state.config()), req.query_string());
-    let listed = page_of(webhooks, page, |w| i64::from(w.id.0));
-    Ok(HttpResponse::Ok().json(ListBody::new(listed, &links, |w| to_json(&w))))
+    Ok(page_of(webhooks, page, |w| i64::from(w.id.0)))
 }
 
 /// `GET /api/webhooks/{id}/`
@@ -53,9 +58,17 @@ pub async fn get(_auth: Allowed<Read>, state: State, id: web::Path<u32>) -> Resu
 
 /// `POST /api/webhooks/`
 pub async fn create(auth: Allowed<Admin>, state: State, body: JsonObject) -> Result<HttpResponse, ApiError> {
-    let valid = validate::create(&Value::Object(body.0), &state.models()).map_err(|e| ApiError::fields(e.0))?;
-    let webhook = write(&state, &auth.token, None, valid).await.map_err(ApiError::from)?;
+    let webhook = create_one(&state, &auth.token.name, &Value::Object(body.0)).await?;
     Ok(HttpResponse::Created().json(to_json(&webhook)))
+}
+
+pub async fn create_one(state: &State, actor: &str, input: &Value) -> Result<Arc<Webhook>, ApiError> {
+    let valid = validate::create(input, &state.models()).map_err(|e| ApiError::fields(e.0))?;
+    write(state, actor, None, valid).await.map_err(ApiError::from)
+}
+
+pub async fn change_one(state: &State, actor: &str, id: WebhookId, input: &Value) -> Result<Arc<Webhook>, ApiError> {
+    update(state, actor, id, input, validate::patch).await
 }
 
 /// `PUT /api/webhooks/{id}/`
@@ -65,7 +78,7 @@ pub async fn replace(
     id: web::Path<u32>,
     body: JsonObject,
 ) -> Result<HttpResponse, ApiError> {
-    let webhook = update(&state, &auth.token, WebhookId(*id), &Value::Object(body.0), validate::replace).await?;
+    let webhook = update(&state, &auth.token.name, WebhookId(*id), &Value::Object(body.0), validate::replace).await?;
     Ok(HttpResponse::Ok().json(to_json(&webhook)))
 }
 
@@ -76,22 +89,28 @@ pub async fn change(
     id: web::Path<u32>,
     body: JsonObject,
 ) -> Result<HttpResponse, ApiError> {
-    let webhook = update(&state, &auth.token, WebhookId(*id), &Value::Object(body.0), validate::patch).await?;
+    let webhook = update(&state, &auth.token.name, WebhookId(*id), &Value::Object(body.0), validate::patch).await?;
     Ok(HttpResponse::Ok().json(to_json(&webhook)))
 }
 
 /// `DELETE /api/webhooks/{id}/`: cancels its undelivered deliveries; a header tells how many.
 pub async fn delete(auth: Allowed<Admin>, state: State, id: web::Path<u32>) -> Result<HttpResponse, ApiError> {
-    let webhook = find(&state, WebhookId(*id))?;
+    let canceled = delete_one(&state, &auth.token.name, WebhookId(*id)).await?;
+    Ok(HttpResponse::NoContent().insert_header(("X-Canceled-Deliveries", canceled.to_string())).finish())
+}
+
+/// How many deliveries were canceled with it.
+pub async fn delete_one(state: &State, actor: &str, id: WebhookId) -> Result<u64, ApiError> {
+    let webhook = find(state, id)?;
     // What its source no longer names is nobody's: a person may remove it.
     if !webhook.orphaned {
         refuse_foreign(&webhook)?;
     }
-    let audit = audit(&auth.token, "webhook.delete", Some(webhook.id), to_json(&webhook));
+    let audit = audit(actor, "webhook.delete", Some(webhook.id), to_json(&webhook));
     let canceled = state.store.delete_webhook(webhook.id, audit).await?;
     state.dispatcher.refresh().await;
     state.dispatcher.wake(&[webhook.endpoint]);
-    Ok(HttpResponse::NoContent().insert_header(("X-Canceled-Deliveries", canceled.to_string())).finish())
+    Ok(canceled)
 }
 
 /// The webhook a URL names.
@@ -122,7 +141,7 @@ fn refuse_foreign(webhook: &Webhook) -> Result<(), ApiError> {
 /// Lays `input` over the definition in force, anew whenever another change came between.
 async fn update(
     state: &State,
-    token: &AuthToken,
+    actor: &str,
     id: WebhookId,
     input: &Value,
     over: impl Fn(&Value, &WebhookSpec, &Models) -> Result<Valid, FieldErrors>,
@@ -130,7 +149,7 @@ async fn update(
     let mut old = find_own(state, id)?;
     for _ in 0..CHANGES_BETWEEN {
         let valid = over(input, &old.spec, &state.models()).map_err(|e| ApiError::fields(e.0))?;
-        match write(state, token, Some(&old), valid).await {
+        match write(state, actor, Some(&old), valid).await {
             Err(Unwritten::Outdated) => old = find_own(state, id)?,
             written => return written.map_err(ApiError::from),
         }
@@ -157,7 +176,7 @@ impl From<Unwritten> for ApiError {
 /// `old`: what the definition was made from; `None`: it is new.
 async fn write(
     state: &State,
-    token: &AuthToken,
+    actor: &str,
     old: Option<&Webhook>,
     (spec, target): Valid,
 ) -> Result<Arc<Webhook>, Unwritten> {
@@ -165,7 +184,7 @@ async fn write(
     let refused = |e: FieldErrors| Unwritten::Refused(ApiError::fields(e.0));
     validate::beside(&state.store.definitions(), id, &spec).map_err(refused)?;
     let action = if id.is_some() { "webhook.update" } else { "webhook.create" };
-    let audit = audit(token, action, id, masked(&spec));
+    let audit = audit(actor, action, id, masked(&spec));
     let write = WebhookWrite { id, spec, target, based_on, source: Source::Api, orphaned: false };
     let webhook = state.store.write_webhook(write, audit).await.map_err(|error| match error {
         StoreError::Outdated(_) => Unwritten::Outdated,
@@ -181,7 +200,7 @@ async fn write(
 }
 
 /// Of a new webhook the store fills in the id.
-fn audit(token: &AuthToken, action: &'static str, id: Option<WebhookId>, detail: Value) -> NewAudit {
+fn audit(actor: &str, action: &'static str, id: Option<WebhookId>, detail: Value) -> NewAudit {
     let target = id.map_or_else(|| "webhook".to_owned(), |id| format!("webhook {id}"));
-    NewAudit { actor: token.name.clone(), action, target, detail }
+    NewAudit { actor: actor.to_owned(), action, target, detail }
 }

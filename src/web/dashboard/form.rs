@@ -1,0 +1,90 @@
+//! What a form sends, taken only from a page of ours.
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{HeaderName, ORIGIN};
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::future::LocalBoxFuture;
+
+use super::failure::Failure;
+use super::session::{COOKIE, csrf_of};
+use crate::web::AppState;
+use crate::web::body;
+use crate::web::error::ApiError;
+use crate::web::external::own_origin;
+use crate::web::room::Room;
+
+/// Largest form, in bytes: a webhook's template may have 1 MiB, and takes up to three times as much escaped.
+const MAX_FORM: u64 = 4 << 20;
+/// Name of the field that repeats the session's secret.
+const CSRF: &str = "csrf";
+/// The cookie that stands for a session while there is none: on the login page.
+pub const BEFORE_LOGIN: &str = "netbox_webhookd_login";
+
+/// Extractor: the fields of a form that was sent from a page of ours.
+#[derive(Debug)]
+pub struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// The value of a field; empty when it is missing.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, _)| key == name)
+    }
+
+    /// All values of a field.
+    pub fn all(&self, name: &str) -> Vec<String> {
+        self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
+    }
+}
+
+impl FromRequest for Form {
+    type Error = Failure;
+    type Future = LocalBoxFuture<'static, Result<Self, Failure>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (req, payload) = (req.clone(), payload.take());
+        Box::pin(async move {
+            check_site(&req)?;
+            let body = body::read(req.headers(), payload, MAX_FORM, &mut Room::uncounted()).await?;
+            let form = Self(form_urlencoded::parse(&body).into_owned().collect());
+            check_secret(&req, form.get(CSRF))?;
+            Ok(form)
+        })
+    }
+}
+
+/// Browsers say from where a form comes. What is no browser says nothing, and needs the secret all the same.
+///
+/// # Source
+/// W3C Fetch Metadata, `Sec-Fetch-Site`.
+fn check_site(req: &HttpRequest) -> Result<(), ApiError> {
+    let header = |name: &HeaderName| req.headers().get(name).and_then(|value| value.to_str().ok());
+    let foreign = match header(&HeaderName::from_static("sec-fetch-site")) {
+        Some(site) => !matches!(site, "same-origin" | "none"),
+        // Browsers without it send the origin with every form.
+        None => match (header(&ORIGIN), req.app_data::<Data<AppState>>()) {
+            (Some(origin), Some(state)) => own_origin(req, &state.config()) != origin,
+            _ => false,
+        },
+    };
+    if foreign { Err(refusal("it was sent from another site")) } else { Ok(()) }
+}
+
+fn check_secret(req: &HttpRequest, given: &str) -> Result<(), ApiError> {
+    let cookie = req.cookie(COOKIE).or_else(|| req.cookie(BEFORE_LOGIN));
+    let expected = [req.cookie(COOKIE), req.cookie(BEFORE_LOGIN)];
+    let good = expected.into_iter().flatten().any(|cookie| csrf_of(cookie.value()) == given);
+    match cookie {
+        Some(_) if good => Ok(()),
+        Some(_) => Err(refusal("it is from an older page; load the page again and repeat it")),
+        None => Err(refusal("your browser sent no cookie; log in again, and allow cookies for this page")),
+    }
+}
+
+fn refusal(reason: &str) -> ApiError {
+    ApiError::refused(format!("The form was not taken: {reason}."))
+}
