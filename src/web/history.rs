@@ -43,29 +43,28 @@ impl History {
     /// Takes a sample if the last one is a minute old.
     pub fn sample(&self, state: &AppState) {
         let now = clock::now();
-        {
+        let before = {
             let mut last = self.last.lock();
             if last.is_some_and(|at| now.since(at) < EVERY) {
                 return;
             }
-            *last = Some(now);
-        }
+            last.replace(now)
+        };
         let definitions = state.store.definitions();
         let counts = definitions.endpoints.iter().map(|stored| {
             let counts = state.store.endpoint_counts(stored.endpoint.id);
             (stored.endpoint.id, counts.delivered, counts.failed)
         });
-        self.add(now, counts.collect());
+        self.add(now, counts.collect(), before.is_none());
     }
 
-    /// `counts`: delivered and failed of every endpoint there is.
-    fn add(&self, now: Timestamp, counts: Vec<(EndpointId, u64, u64)>) {
+    /// `counts`: delivered and failed of every endpoint there is. `first`: what they are now nobody knows since when.
+    fn add(&self, now: Timestamp, counts: Vec<(EndpointId, u64, u64)>, first: bool) {
         let mut lines = self.lines.lock();
         for (endpoint, delivered, failed) in counts {
-            let known = lines.contains_key(&endpoint);
             let line = lines.entry(endpoint).or_default();
-            // What was counted before the first sample happened nobody knows when. A retry takes one from the failed.
-            let rose = |now: u64, then: u64| if known { now.saturating_sub(then) } else { 0 };
+            // A retry takes one from the failed.
+            let rose = |now: u64, then: u64| if first { 0 } else { now.saturating_sub(then) };
             let minute =
                 Minute { until: now, delivered: rose(delivered, line.delivered), failed: rose(failed, line.failed) };
             (line.delivered, line.failed) = (delivered, failed);
@@ -98,14 +97,14 @@ mod tests {
         let (busy, quiet) = (EndpointId(1), EndpointId(2));
         for minute in 0..=100u64 {
             let now = Timestamp::from_secs(60 * minute as i64);
-            history.add(now, vec![(busy, 1_000 + 5 * minute, 2 * minute), (quiet, 7, 7)]);
+            history.add(now, vec![(busy, 1_000 + 5 * minute, 2 * minute), (quiet, 7, 7)], minute == 0);
         }
         let hour = history.of(busy);
         assert_eq!(hour.len(), KEPT);
         assert!(hour.iter().all(|m| (m.delivered, m.failed) == (5, 2)));
         assert!(history.of(quiet).is_empty());
         for minute in 101..=161 {
-            history.add(Timestamp::from_secs(60 * minute), vec![(busy, 1_500, 100)]);
+            history.add(Timestamp::from_secs(60 * minute), vec![(busy, 1_500, 100)], false);
         }
         assert!(history.of(busy).is_empty(), "after a quiet hour nothing is kept");
     }

@@ -49,6 +49,7 @@ pub const URLS: &[Url] = &[
         ],
     ),
     url("/api/webhooks/{id}/test/", &[("POST", OPERATE, |r| r.to(webhook_tools::test))]),
+    url("/api/webhooks/{id}/preview/", &[("GET", READ, |r| r.to(webhook_tools::preview))]),
     url("/api/endpoints/", &[("GET", READ, |r| r.to(endpoints::list))]),
     url(
         "/api/endpoints/{id}/",

@@ -88,8 +88,8 @@ pub fn delivery_from(r: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
 pub fn failed_groups(db: &Connection) -> rusqlite::Result<Vec<FailedGroup>> {
     db.prepare_cached(&format!(
         "SELECT endpoint, error, code, count(*), min(finished), max(finished) FROM (
-           SELECT endpoint, error, code, finished FROM delivery
-           WHERE state IN (3, 5) AND state = 3 AND coalesce(flags, 0) & {TEST} = 0 ORDER BY id DESC LIMIT {GROUPED_MAX})
+           SELECT endpoint, error, code, finished FROM delivery INDEXED BY delivery_failed_alone
+           WHERE state = 3 AND coalesce(flags, 0) & {TEST} = 0 ORDER BY id DESC LIMIT {GROUPED_MAX})
          GROUP BY endpoint, error, code ORDER BY 4 DESC"
     ))?
     .query_map([], |r| {

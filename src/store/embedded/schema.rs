@@ -74,6 +74,9 @@ CREATE TABLE meta(k TEXT PRIMARY KEY, v INTEGER NOT NULL) WITHOUT ROWID;
 /// Retries by age. Made at open, for files that were made without it.
 const AGING: &str = "CREATE INDEX IF NOT EXISTS delivery_aging ON delivery(webhook, first_attempt) WHERE state = 1";
 
+/// Failed deliveries without the canceled ones, for their groups. Made at open as well.
+const FAILED_ALONE: &str = "CREATE INDEX IF NOT EXISTS delivery_failed_alone ON delivery(id) WHERE state = 3";
+
 /// Opens the database for writing, making it when the folder is empty.
 ///
 /// # Errors
@@ -98,6 +101,7 @@ pub fn open_writer(folder: &Path) -> Result<Connection, StoreError> {
     ))
     .map_err(ours)?;
     db.execute_batch(AGING).map_err(ours)?;
+    db.execute_batch(FAILED_ALONE).map_err(ours)?;
     db.execute_batch(super::accounts::TABLES).map_err(ours)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)

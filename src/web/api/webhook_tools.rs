@@ -3,23 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
 
 use super::delivery_view::AttemptView;
+use super::events::event_seq;
+use super::sent_request::{self, SentRequest};
 use super::webhooks::find;
 use crate::clock;
 use crate::domain::event::{Event, EventType};
 use crate::domain::ids::{EndpointId, PublicId, WebhookId};
 use crate::domain::webhook::Webhook;
-use crate::store::Planned;
 use crate::store::admin::NewAudit;
+use crate::store::archive::Page;
+use crate::store::{Filter, Planned};
 use crate::web::State;
 use crate::web::auth::{Allowed, Operate, Read};
 use crate::web::body::JsonText;
 use crate::web::error::ApiError;
+use crate::web::query::Query;
 
 /// When to try again while the node sends as much as it may.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
@@ -67,6 +71,53 @@ pub async fn test_one(state: &State, actor: &str, id: WebhookId, body: Bytes) ->
     state.store.audit(audit).await?;
     let delivered = attempt.succeeded();
     Ok(Tested { delivery_id, delivered, attempt: AttemptView::new(1, attempt) })
+}
+
+/// `GET /api/webhooks/{id}/preview/`: the request that a stored event would make now, `event_id` or its newest.
+pub async fn preview(
+    _auth: Allowed<Read>,
+    state: State,
+    id: web::Path<u32>,
+    req: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let webhook = find(&state, WebhookId(*id))?;
+    let mut query = Query::of(&req);
+    let event = query.take("event_id")?;
+    query.finish()?;
+    let Some((event_id, request)) = preview_one(&state, &webhook, event.as_deref()).await? else {
+        return Err(ApiError::not_found("no event of this webhook is kept; name one with event_id"));
+    };
+    let (request, error) = match request {
+        Ok(request) => (Some(request), None),
+        Err(error) => (None, Some(error)),
+    };
+    Ok(HttpResponse::Ok().json(json!({ "event_id": event_id, "request": request, "error": error })))
+}
+
+/// The same; `None`: nothing of it is kept. What cannot be rendered is an inner `Err`.
+pub async fn preview_one(
+    state: &State,
+    webhook: &Webhook,
+    event: Option<&str>,
+) -> Result<Option<(PublicId, Result<SentRequest, String>)>, ApiError> {
+    let seq = match event {
+        Some(text) => {
+            let id = text.parse().map_err(|_| ApiError::field("event_id", format!("\"{text}\" is not a UUID")))?;
+            event_seq(id)?
+        }
+        None => {
+            let filter = Filter { webhooks: vec![webhook.id], ..Filter::default() };
+            let newest = state.store.deliveries(filter, Page::first(1)).await?.rows;
+            let Some(row) = newest.first() else { return Ok(None) };
+            row.event.seq
+        }
+    };
+    match state.store.event(seq).await? {
+        Some((row, Some(event))) => Ok(Some((row.id, sent_request::preview(state, &webhook.spec, &event)))),
+        Some((_, None)) => Err(ApiError::not_found("the text of this event is not kept, for no webhook matched it")),
+        None if event.is_some() => Err(ApiError::field("event_id", "there is no such event")),
+        None => Ok(None),
+    }
 }
 
 /// Whether a webhook would get an event.

@@ -180,6 +180,9 @@
   }
   const act = (key) => {
     const row = lines()[at];
+    // Without a selection the row under the cursor is meant.
+    const box = row && $('input[name="id"]', row);
+    if (key === "r" && box && !picked()) { box.checked = true; showPicked(); }
     const button = (row && $(`[data-act="${key}"]`, row)) || $(`main [data-act="${key}"]`);
     if (button) button.click();
   };

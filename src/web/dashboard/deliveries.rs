@@ -8,6 +8,7 @@ use super::filters::Filters;
 use super::frame::{self, Frame};
 use super::rows::{Row, rows, states};
 use super::session::Person;
+use crate::domain::attempt::ErrorKind;
 use crate::domain::event::EventType;
 use crate::store::archive::{Listed, Page};
 use crate::web::State;
@@ -27,6 +28,7 @@ struct Deliveries {
     list: ListBody<Row>,
     states: Vec<(&'static str, String)>,
     events: Vec<&'static str>,
+    errors: Vec<&'static str>,
     webhooks: Choices,
     endpoints: Choices,
 }
@@ -63,9 +65,10 @@ pub async fn list(person: Person<Read>, state: State, req: HttpRequest) -> Resul
     let found = rows(&state, found, &frame).await;
     let links = Links::new(req.path().to_owned(), &without_notice(&req));
     let list = ListBody::new(Listed { rows: found, previous, next, count }, &links, |row| row);
+    let errors = ErrorKind::ALL.map(ErrorKind::as_str).to_vec();
     let events = EventType::ALL.map(EventType::as_str).to_vec();
     let (webhooks, endpoints) = (Choices::webhooks(&state), Choices::endpoints(&state));
-    frame::page(&Deliveries { frame, filters, problem, list, states: states(), events, webhooks, endpoints })
+    frame::page(&Deliveries { frame, filters, problem, list, states: states(), events, errors, webhooks, endpoints })
 }
 
 /// A filter that makes no sense is said above an empty list, so that it can be put right.

@@ -25,6 +25,11 @@ use crate::web::error::ApiError;
 use crate::web::filter::{EVENT_FILTERS, parse};
 use crate::web::query::{Links, ListBody};
 
+/// Deliveries of an event that its page shows; the list has them all.
+const DELIVERIES_SHOWN: usize = 50;
+/// Webhooks it shows, those that matched first.
+const WEBHOOKS_SHOWN: usize = 200;
+
 /// What the box starts with.
 const EXAMPLE: &str = r#"{
   "event": "updated",
@@ -108,12 +113,16 @@ pub async fn show(
     let Some((row, event)) = state.store.event(event_seq(*id)?).await? else {
         return Err(ApiError::not_found(format!("event {id} does not exist")).into());
     };
-    let deliveries = state.store.siblings(row.seq).await?;
+    let mut deliveries = state.store.siblings(row.seq).await?;
+    deliveries.truncate(DELIVERIES_SHOWN);
     let deliveries = rows(&state, deliveries, &frame).await;
     let matches = match &event {
         Some(event) => explain(&state, event),
         None => bare(&state, &row).map(|event| explain(&state, &event)).unwrap_or_default(),
     };
+    let mut matches = matches;
+    matches.sort_by_key(|m| !m.matched);
+    matches.truncate(WEBHOOKS_SHOWN);
     let page = Shown {
         username: event.as_ref().and_then(|e| e.username().map(std::borrow::Cow::into_owned)),
         data: event.as_ref().map(|e| show::pretty(e.data())),

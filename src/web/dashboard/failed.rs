@@ -44,7 +44,7 @@ impl Group {
         let mut pairs = vec![("status", "failed".to_owned()), ("endpoint_id", group.endpoint.to_string())];
         pairs.extend(group.error.map(|error| ("error", error.as_str().to_owned())));
         pairs.extend(group.status_code.map(|code| ("status_code", code.to_string())));
-        let query = form_urlencoded::Serializer::new(String::from("?")).extend_pairs(&pairs).finish();
+        let query = form_urlencoded::Serializer::for_suffix(String::from("?"), 1).extend_pairs(&pairs).finish();
         let result = match (group.status_code, group.error) {
             (Some(code), _) => format!("answered {code}"),
             (None, Some(error)) => show::words(error.as_str()),

@@ -61,7 +61,7 @@ impl Filters {
 }
 
 fn query<'a>(pairs: impl IntoIterator<Item = &'a (String, String)>) -> String {
-    let mut text = form_urlencoded::Serializer::new(String::from("?"));
+    let mut text = form_urlencoded::Serializer::for_suffix(String::from("?"), 1);
     text.extend_pairs(pairs);
     text.finish()
 }

@@ -25,7 +25,7 @@ use crate::domain::webhook::{Source, Webhook};
 use crate::store::Filter;
 use crate::store::archive::{Listed, Page};
 use crate::web::State;
-use crate::web::api::sent_request::{SentRequest, preview};
+use crate::web::api::sent_request::SentRequest;
 use crate::web::api::{webhook_tools, webhooks as api};
 use crate::web::auth::{Admin, Operate, Read};
 use crate::web::query::{Links, ListBody, Query};
@@ -117,8 +117,10 @@ struct Shown {
     /// All fields as text, secrets masked.
     fields: Fields,
     recent: Vec<Row>,
-    /// The request that the newest event of it would make now, or why none.
+    /// The request that an event would make now, or why none.
     preview: Option<Result<SentRequest, String>>,
+    /// Its id; empty: there is none.
+    event: String,
 }
 
 /// `GET …/{id}/`
@@ -133,15 +135,20 @@ pub async fn show(
     let frame = Frame::new(&req, &state, Some(&person.who)).page("webhooks", name);
     let of_it = Filter { webhooks: vec![webhook.id], ..Filter::default() };
     let recent = state.store.deliveries(of_it, Page::first(SHOWN)).await?.rows;
-    let newest = match recent.first() {
-        Some(row) => state.store.event(row.id.event()).await?.and_then(|(_, event)| event),
-        None => None,
+    let mut query = Query::of(&req);
+    let asked = query.take("event")?;
+    let (event, preview) = match webhook_tools::preview_one(&state, &webhook, asked.as_deref()).await {
+        Ok(Some((id, request))) => (Some(id.to_string()), Some(request)),
+        Ok(None) => (None, None),
+        // What was typed is no event, or none that is kept: said in the place of the request.
+        Err(error) => (asked, Some(Err(error.text()))),
     };
     let page = Shown {
         line: Line::new(&webhook, ended(&state, webhook.id)),
         fields: Fields::of(masked(&webhook.spec)),
         recent: rows(&state, recent, &frame).await,
-        preview: newest.map(|event| preview(&state, &webhook.spec, &event)),
+        preview,
+        event: event.unwrap_or_default(),
         webhook,
         frame,
     };
