@@ -224,7 +224,7 @@ fn everything_works_below_a_base_path() {
     let entered = browser.post(&format!("{STATUS}/login/"), &[("token", TOKEN)]).expect(303);
     assert_eq!(entered.header("location"), Some("/hooks/admin/webhook-backend-status/"));
     let cookie = entered.header("set-cookie").expect("a session").to_owned();
-    for part in ["HttpOnly", "SameSite=Strict", "Path=/hooks"] {
+    for part in ["HttpOnly", "SameSite=Strict", "Path=/hooks/admin/"] {
         assert!(cookie.contains(part), "{cookie}");
     }
     let page = browser.get(&format!("{STATUS}/")).expect(200).text();

@@ -171,7 +171,7 @@ pub async fn theme(req: HttpRequest, state: State, form: Form) -> Result<HttpRes
     let next = safe_return(form.get("return"), &base).unwrap_or_else(|| format!("{base}{PATH}/"));
     let mut answer = frame::go(next);
     let cookie = Cookie::build(THEME, chosen)
-        .path(if base.is_empty() { "/".to_owned() } else { base })
+        .path(format!("{base}/admin/"))
         .http_only(true)
         .same_site(SameSite::Strict)
         .secure(is_https(&req, &state.config()))

@@ -96,9 +96,9 @@ pub fn begin(holder: Holder) -> (Session, String) {
 /// The session's cookie: sent by no other site and read by no script.
 pub fn cookie<'a>(req: &HttpRequest, state: &State, secret: String) -> Cookie<'a> {
     let config = state.config();
-    let path = if config.server.base_path.is_empty() { "/" } else { config.server.base_path.as_str() };
     Cookie::build(COOKIE, secret)
-        .path(path.to_owned())
+        // What both of our paths have in common: NetBox beside us does not get it with every request.
+        .path(format!("{}/admin/", config.server.base_path))
         .http_only(true)
         .same_site(SameSite::Strict)
         .secure(is_https(req, &config))
