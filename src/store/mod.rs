@@ -231,7 +231,7 @@ pub struct Filter {
     pub status_codes: Vec<u16>,
     pub created_gte: Option<Timestamp>,
     pub created_lt: Option<Timestamp>,
-    /// Text looked for in object, request id, URL and last error, case-insensitive.
+    /// Text looked for in model, object id and request id, case-insensitive.
     pub q: Option<String>,
 }
 
