@@ -28,6 +28,32 @@ pub fn open(config: Option<&Path>, remote: &Remote) -> anyhow::Result<Rest> {
     Ok(Rest::new(&base, token.trim().to_owned(), ADVICE))
 }
 
+/// Who carries out what can also be done in the data folder.
+pub enum Reached {
+    Service(Rest),
+    /// Nobody answers where the configuration says; whether none runs the folder's lock tells for sure.
+    Nobody(anyhow::Error),
+}
+
+/// The service if one runs.
+///
+/// # Errors
+/// An address or token was named, and no service answers to it.
+pub async fn reach(config: Option<&Path>, remote: &Remote) -> anyhow::Result<Reached> {
+    let online = match open(config, remote) {
+        Ok(rest) => match rest.get("/health/live").await {
+            Err(gone @ RestError::Unreachable { .. }) => Err(gone.into()),
+            _ => Ok(rest),
+        },
+        Err(error) => Err(error),
+    };
+    match online {
+        Ok(rest) => Ok(Reached::Service(rest)),
+        Err(error) if remote.url.is_some() || remote.token.is_some() => Err(error),
+        Err(error) => Ok(Reached::Nobody(error)),
+    }
+}
+
 /// Where a service with this configuration listens, as seen from the same machine.
 fn own_address(server: &Server) -> String {
     let mut listen = server.listen;

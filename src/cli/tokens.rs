@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::folder::OfflineTokens;
-use super::rest::{self, Rest, RestError};
+use super::rest::{self, Reached, Rest, RestError};
 use super::{Remote, TokenCommand, output};
 
 const COLUMNS: [(&str, &str); 4] = [("ID", "id"), ("NAME", "name"), ("SCOPES", "scopes"), ("CREATED", "created")];
@@ -64,20 +64,11 @@ impl Tokens {
 
 /// The service if one runs; else the store, whose lock tells for sure that none does.
 async fn reach(config: Option<&Path>, remote: &Remote) -> anyhow::Result<Tokens> {
-    let named = remote.url.is_some() || remote.token.is_some();
-    let online = match rest::open(config, remote) {
-        Ok(rest) => match rest.get("/health/live").await {
-            Err(gone @ RestError::Unreachable { .. }) => Err(gone.into()),
-            _ => Ok(rest),
-        },
-        Err(e) => Err(e),
-    };
-    match online {
-        Ok(rest) => Ok(Tokens::Online(rest)),
-        Err(e) if named => Err(e),
-        Err(e) => {
-            let offline = OfflineTokens::open(config).with_context(|| format!("no service answers ({e:#})"))?;
-            Ok(Tokens::Offline(Box::new(offline)))
+    match rest::reach(config, remote).await? {
+        Reached::Service(rest) => Ok(Tokens::Online(rest)),
+        Reached::Nobody(error) => {
+            let store = OfflineTokens::open(config).with_context(|| format!("no service answers ({error:#})"))?;
+            Ok(Tokens::Offline(Box::new(store)))
         }
     }
 }

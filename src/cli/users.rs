@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::folder::{self, ACTOR};
-use super::rest::{self, Rest, RestError};
+use super::rest::{self, Reached, Rest, RestError};
 use super::{Remote, UserCommand, output};
 use crate::store::Accounts;
 use crate::store::accounts::{NewUser, Role, User};
@@ -79,18 +79,10 @@ impl Users {
 
 /// The service if one runs; else the store, whose lock tells for sure that none does.
 async fn reach(config: Option<&Path>, remote: &Remote) -> anyhow::Result<Users> {
-    let online = match rest::open(config, remote) {
-        Ok(rest) => match rest.get("/health/live").await {
-            Err(gone @ RestError::Unreachable { .. }) => Err(gone.into()),
-            _ => Ok(rest),
-        },
-        Err(e) => Err(e),
-    };
-    match online {
-        Ok(rest) => Ok(Users::Online(rest)),
-        Err(e) if remote.url.is_some() || remote.token.is_some() => Err(e),
-        Err(e) => {
-            let store = folder::open(config).with_context(|| format!("no service answers ({e:#})"))?;
+    match rest::reach(config, remote).await? {
+        Reached::Service(rest) => Ok(Users::Online(rest)),
+        Reached::Nobody(error) => {
+            let store = folder::open(config).with_context(|| format!("no service answers ({error:#})"))?;
             Ok(Users::Offline(Box::new(store)))
         }
     }
