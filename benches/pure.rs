@@ -16,6 +16,7 @@ use netbox_webhookd::domain::payload_url::Target;
 use netbox_webhookd::domain::policy::Policy;
 use netbox_webhookd::domain::time::Timestamp;
 use netbox_webhookd::domain::webhook::{Source, Webhook, WebhookSpec};
+use netbox_webhookd::intake::netbox_queue::job::WebhookJob;
 use netbox_webhookd::render;
 use netbox_webhookd::signing::{hook_signature, standard_signature};
 use netbox_webhookd::store::Route;
@@ -68,6 +69,13 @@ fn intake(c: &mut Criterion) {
     });
 }
 
+fn queue(c: &mut Criterion) {
+    let job = include_bytes!("../tests/fixtures/netbox/rq/06-all-json-dcim-object_updated.data.zlib");
+    c.bench_function("unpack and decode a job of NetBox's queue, 6.6 KB of pickle", |b| {
+        b.iter(|| WebhookJob::decode(black_box(job)).map(|job| job.event_json()));
+    });
+}
+
 fn request(c: &mut Criterion) {
     let (_, _, event) = event();
     for format in ["backend", "netbox"] {
@@ -98,5 +106,5 @@ fn outcome(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, intake, request, outcome);
+criterion_group!(benches, intake, queue, request, outcome);
 criterion_main!(benches);

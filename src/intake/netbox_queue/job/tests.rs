@@ -13,7 +13,6 @@ mod made;
 mod mutations;
 mod python;
 mod secrets;
-mod speed;
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/netbox/rq")
