@@ -93,6 +93,12 @@ impl Shared {
         self.deps.config.borrow().webhooks.enabled
     }
 
+    /// The books are compared with the store as soon as may be.
+    fn doubt(&self) {
+        self.unsure.set(true);
+        self.ended.notify_one();
+    }
+
     /// A problem is logged when it is news.
     fn hindered(&self, problem: &dyn std::fmt::Display) {
         let problem = problem.to_string();
@@ -172,7 +178,7 @@ async fn supervised<F: Future<Output = ()>>(shared: Rc<Shared>, task: impl Fn() 
     while AssertUnwindSafe(task()).catch_unwind().await.is_err() {
         tracing::error!("a fault of ours ended a task of the queue, it is started again");
         shared.hindered(&"a fault of ours, see the log");
-        shared.unsure.set(true);
+        shared.doubt();
         tokio::time::sleep(RETRY_MAX).await;
     }
 }

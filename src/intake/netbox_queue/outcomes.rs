@@ -83,7 +83,7 @@ pub async fn follow(shared: Rc<Shared>) {
         match changes.recv().await {
             Ok(change) => note(&shared, &change),
             // They came too fast; what was missed is in the store.
-            Err(broadcast::error::RecvError::Lagged(_)) => shared.unsure.set(true),
+            Err(broadcast::error::RecvError::Lagged(_)) => shared.doubt(),
             Err(broadcast::error::RecvError::Closed) => return,
         }
     }
@@ -100,7 +100,7 @@ fn note(shared: &Shared, change: &StateChange) {
         Some(Source::Netbox(_)) => {}
         Some(_) => return,
         // Deleted this moment, perhaps one of NetBox's.
-        None => return shared.unsure.set(true),
+        None => return shared.doubt(),
     }
     let Some(Named::Delivery(delivery)) = id.named() else { return };
     let event = delivery.event().public(Timestamp::from_millis(id.received_millis()));
@@ -132,7 +132,7 @@ pub async fn run(shared: Rc<Shared>, mut stage: watch::Receiver<Stage>) {
         let wait = match worked {
             Ok(()) => {
                 shared.deps.board.took(BOOKS, 0);
-                LOOK
+                if shared.unsure.get() { due(compared, clock::now()) } else { LOOK }
             }
             Err(error) => {
                 if shared.deps.board.hindered(BOOKS, &error.to_string()) {
@@ -155,7 +155,7 @@ pub async fn run(shared: Rc<Shared>, mut stage: watch::Receiver<Stage>) {
 
 async fn write(shared: &Shared, compared: &mut Option<Timestamp>) -> Result<(), Unwritten> {
     let now = clock::now();
-    if shared.unsure.get() && compared.is_none_or(|at| now.since(at) >= COMPARE) {
+    if shared.unsure.get() && due(*compared, now).is_zero() {
         shared.unsure.set(false);
         if let Err(error) = compare(shared).await {
             shared.unsure.set(true);
@@ -196,6 +196,11 @@ async fn write(shared: &Shared, compared: &mut Option<Timestamp>) -> Result<(), 
     }
 }
 
+/// How long until the books may be compared again.
+fn due(compared: Option<Timestamp>, now: Timestamp) -> Duration {
+    compared.map_or(Duration::ZERO, |at| COMPARE.saturating_sub(now.since(at)))
+}
+
 async fn job_of(shared: &Shared, seq: EventSeq) -> Result<Option<String>, StoreError> {
     let known = shared.outcomes.borrow().jobs.get(&seq).cloned();
     if known.is_some() {
@@ -206,7 +211,12 @@ async fn job_of(shared: &Shared, seq: EventSeq) -> Result<Option<String>, StoreE
 }
 
 /// As it is now: a delivery that is in line again has not ended.
-async fn end(shared: &Shared, job: String, event: PublicId, delivery: DeliveryId) -> Result<Option<Ended>, StoreError> {
+pub(super) async fn end(
+    shared: &Shared,
+    job: String,
+    event: PublicId,
+    delivery: DeliveryId,
+) -> Result<Option<Ended>, StoreError> {
     let Some(row) = shared.deps.store.delivery(delivery).await? else { return Ok(None) };
     if row.state.unfinished() {
         return Ok(None);

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::definitions::{Found, Unknown};
 use super::job::WebhookJob;
 use super::registries::{BATCH, Begun, Ended, Ending, Taken};
-use super::{RETRY_FIRST, RETRY_MAX, SOURCE, Shared, Stage};
+use super::{RETRY_FIRST, RETRY_MAX, SOURCE, Shared, Stage, outcomes};
 use crate::catalog::{Catalog, Plan, Refusal};
 use crate::clock;
 use crate::domain::delivery::DeliveryState;
@@ -81,7 +81,7 @@ async fn take_on(shared: &Rc<Shared>) {
                 shared.hindered(&error);
                 // What Redis was told, or not, nobody knows; of the rest nothing was begun.
                 match &error {
-                    Hindered::Redis(_) => shared.unsure.set(true),
+                    Hindered::Redis(_) => shared.doubt(),
                     _ => drop(shared.books.put_back(&mut *shared.link.lock().await).await),
                 }
                 tokio::time::sleep(wait).await;
@@ -274,10 +274,10 @@ async fn accept_all(
             let (ending, text) = unsent(shared, &event);
             ended.push(Ended { job, event: Some(id), ending, text });
         } else {
-            shared.outcomes.borrow_mut().expect(seq, job);
-            // What was known before may have ended before.
-            if duplicate {
-                shared.unsure.set(true);
+            shared.outcomes.borrow_mut().expect(seq, job.clone());
+            // What was accepted before may have ended before, and nobody says so twice.
+            if duplicate && let Some(row) = shared.deps.store.siblings(seq).await?.pop() {
+                ended.extend(outcomes::end(shared, job, id, row.id).await?);
             }
         }
     }
@@ -311,7 +311,7 @@ async fn again(shared: &Shared, seq: EventSeq) -> Result<Option<String>, Hindere
         Ok(endpoint) => shared.deps.dispatcher.wake(&[endpoint]),
         Err(StoreError::NotFound(_)) => return Ok(Some("its webhook was deleted at netbox-webhookd".to_owned())),
         // It is no longer what it was a moment ago, or nothing can follow it; the books are made to say how it stands.
-        Err(StoreError::Conflict(_)) => shared.unsure.set(true),
+        Err(StoreError::Conflict(_)) => shared.doubt(),
         Err(error) => return Err(error.into()),
     }
     Ok(None)
