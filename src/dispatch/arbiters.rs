@@ -8,6 +8,7 @@ use actix::{Addr, Arbiter};
 use parking_lot::RwLock;
 
 use super::Deps;
+use super::figures::Figures;
 use super::limits::{NodeGate, OriginGates};
 use super::router::Router;
 use crate::catalog::Catalog;
@@ -28,6 +29,7 @@ pub struct Common {
     pub catalog: RwLock<Arc<Catalog>>,
     pub node: NodeGate,
     pub changes: Changes,
+    pub figures: Figures,
     /// Rises when definitions or configuration changed, so that endpoints look at theirs again.
     pub epoch: std::sync::atomic::AtomicU64,
 }
@@ -42,6 +44,7 @@ impl Common {
             catalog: RwLock::new(catalog),
             node: NodeGate::new(max_in_flight),
             changes: deps.store.changes().clone(),
+            figures: Figures::default(),
             epoch: std::sync::atomic::AtomicU64::new(0),
         }
     }

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::task::AbortHandle;
@@ -65,7 +66,8 @@ struct State {
     pace: Pace,
     live: LiveState,
     live_written: LiveState,
-    stats: Stats,
+    /// Shared with those who look on, and with the actor that comes after this one.
+    stats: Arc<Mutex<Stats>>,
     rng: SmallRng,
     /// Outcomes the store could not take yet.
     unrecorded: HashMap<DeliveryId, Recorded>,
@@ -116,7 +118,7 @@ impl Core {
             pace,
             live_written: live.clone(),
             enabled: config.webhooks.enabled,
-            stats: Stats::default(),
+            stats: home.common.figures.of(id),
             rng: SmallRng::from_os_rng(),
             unrecorded: HashMap::new(),
             timer: None,
@@ -355,6 +357,7 @@ impl Core {
     pub fn inspect(&self) -> Inspection {
         let now = clock::now();
         let state = self.state.borrow();
+        let stats = state.stats.lock();
         Inspection {
             activity: state.activity(now),
             blocked_by: state.blocked_by,
@@ -362,8 +365,8 @@ impl Core {
             consecutive_failures: state.live.consecutive_failures,
             last_success_at: state.live.last_success_at,
             last_error: state.live.last_error.clone(),
-            rate: state.stats.rate(now),
-            latency_ms: state.stats.latency_ms(),
+            rate: stats.rate(now),
+            latency_ms: stats.latency_ms(),
             policy: state.resolved.clone(),
         }
     }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use actix::Addr;
 
+use super::arbiters::Common;
 use super::messages::WakeEndpoints;
 use super::router::Router;
+use crate::clock;
+use crate::config::Config;
 use crate::config::policy::resolve;
-use crate::config::{Config, ConfigWatch};
 use crate::domain::endpoint::Control;
 use crate::domain::ids::EndpointId;
 use crate::store::Store;
@@ -19,25 +21,30 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Deliveries ended in one batch.
 const BATCH: usize = 500;
 
-pub fn start(store: Arc<dyn Store>, config: ConfigWatch, router: Addr<Router>) {
+pub fn start(common: Arc<Common>, router: Addr<Router>) {
     actix_rt::spawn(async move {
         let mut wait = EVERY;
         loop {
             tokio::time::sleep(wait).await;
-            if config.has_changed().is_err() {
+            if common.config.has_changed().is_err() {
                 return;
             }
-            let ages = max_ages(&store, &config.borrow().clone());
+            let ages = max_ages(&common.store, &common.config());
             wait = EVERY;
             if ages.is_empty() {
                 continue;
             }
-            match store.expire(ages, BATCH).await {
+            match common.store.expire(ages, BATCH).await {
                 Ok(expired) => {
                     wait = if expired.more { PAUSE } else { EVERY };
-                    if !expired.touched.is_empty() {
+                    let now = clock::now();
+                    for (endpoint, deliveries) in &expired.ended {
+                        let deliveries = u32::try_from(*deliveries).unwrap_or(u32::MAX);
+                        common.figures.of(*endpoint).lock().failed(deliveries, now);
+                    }
+                    if !expired.ended.is_empty() {
                         // Full: the sweep tells them.
-                        let _ = router.try_send(WakeEndpoints(expired.touched));
+                        let _ = router.try_send(WakeEndpoints(expired.ended.into_iter().map(|(id, _)| id).collect()));
                     }
                 }
                 Err(error) => tracing::warn!(%error, "deliveries over their age could not be ended, trying again"),

@@ -12,7 +12,7 @@ use super::arbiters::{Arbiters, Common, ThreadState};
 use super::core::activity;
 use super::messages::{CatalogReplaced, Drain, Inspect, Locate, StopStarting, WakeEndpoints};
 use super::router::Router;
-use super::{Deps, Inspection, Waiting, attempt, bulk, expiry, pruner};
+use super::{Deps, Inspection, Lag, Minute, Waiting, attempt, bulk, expiry, pruner};
 use crate::catalog::Catalog;
 use crate::clock;
 use crate::config::NetboxVersion;
@@ -53,7 +53,7 @@ impl Dispatcher {
         let wake = move |endpoints: &[EndpointId]| drop(woken.try_send(WakeEndpoints(endpoints.to_vec())));
         let bulk = bulk::start(deps.store.clone(), wake);
         pruner::start(deps.store.clone(), deps.config.clone());
-        expiry::start(deps.store.clone(), deps.config.clone(), router.clone());
+        expiry::start(common.clone(), router.clone());
         Self { common, router, arbiters, bulk }
     }
 
@@ -146,6 +146,22 @@ impl Dispatcher {
         }
     }
 
+    /// The last hour of an endpoint by minute, the one that goes on last; empty when nothing happened in it.
+    pub fn hour_of(&self, endpoint: EndpointId) -> Vec<Minute> {
+        let stats = self.common.figures.look(endpoint);
+        stats.map(|stats| stats.lock().hour(clock::now())).unwrap_or_default()
+    }
+
+    /// Deliveries per second of an endpoint over the last minute.
+    pub fn rate_of(&self, endpoint: EndpointId) -> f64 {
+        self.common.figures.look(endpoint).map_or(0.0, |stats| stats.lock().rate(clock::now()))
+    }
+
+    /// From acceptance to delivery, over the last hour; `None`: nothing was delivered in it.
+    pub fn lag(&self) -> Option<Lag> {
+        self.common.figures.lag(clock::now())
+    }
+
     fn asleep(&self, stored: &StoredEndpoint) -> Inspection {
         let now = clock::now();
         let config = self.common.config();
@@ -155,6 +171,8 @@ impl Dispatcher {
             Control::Active if !config.webhooks.enabled => Some("service_disabled"),
             Control::Active => None,
         };
+        let stats = self.common.figures.look(stored.endpoint.id);
+        let stats = stats.as_ref().map(|stats| stats.lock());
         Inspection {
             activity: activity(&stored.control, &stored.live, now).unwrap_or(EndpointActivity::Idle),
             blocked_by: reason.map(|reason| Waiting { reason, until: None }),
@@ -162,8 +180,8 @@ impl Dispatcher {
             consecutive_failures: stored.live.consecutive_failures,
             last_success_at: stored.live.last_success_at,
             last_error: stored.live.last_error.clone(),
-            rate: 0.0,
-            latency_ms: None,
+            rate: stats.as_ref().map_or(0.0, |stats| stats.rate(now)),
+            latency_ms: stats.as_ref().and_then(|stats| stats.latency_ms()),
             policy: resolve(&config, &stored.endpoint.url, &stored.endpoint.origin, &stored.policy_patch),
         }
     }

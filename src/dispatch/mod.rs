@@ -19,6 +19,7 @@ mod core;
 mod endpoint;
 mod expiry;
 mod fair;
+mod figures;
 mod handle;
 mod limits;
 mod messages;
@@ -28,7 +29,9 @@ mod queue;
 mod router;
 mod stats;
 
+pub use figures::Lag;
 pub use handle::Dispatcher;
+pub use stats::Minute;
 
 /// What the dispatcher is made of.
 pub struct Deps {

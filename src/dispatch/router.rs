@@ -117,6 +117,7 @@ impl Router {
 
     /// Hints may get lost, for those who run as for those who do not: whoever has work is told again.
     fn sweep(&mut self, ctx: &mut Context<Self>) {
+        self.common.figures.forget_quiet(clock::now());
         let me = ctx.address();
         for pending in self.common.store.pending_endpoints() {
             self.wake(pending.endpoint, &me);

@@ -275,8 +275,8 @@ pub struct PendingEndpoint {
 /// What [`Queue::expire`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expired {
-    /// Endpoints to wake.
-    pub touched: Vec<EndpointId>,
+    /// Endpoints to wake, and how many deliveries of each ended.
+    pub ended: Vec<(EndpointId, usize)>,
     /// The batch was full.
     pub more: bool,
 }

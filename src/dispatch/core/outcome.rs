@@ -65,14 +65,17 @@ impl Core {
         let metrics = metrics();
         metrics.attempt_ended(attempt.error_kind());
         metrics.attempt_seconds.observe(attempt.timings.total.as_secs_f64());
-        state.stats.took(attempt.timings.total);
+        let mut stats = state.stats.lock();
+        stats.attempted(attempt, state.queue.in_flight(), now);
         match next {
             Next::Delivered => {
-                state.stats.delivered(now);
-                let received = Timestamp::from_millis(granted.public_id.received_millis());
-                metrics.deliver_seconds.observe(now.since(received).as_secs_f64());
+                stats.delivered(now);
+                drop(stats);
+                let lag = now.since(Timestamp::from_millis(granted.public_id.received_millis()));
+                metrics.deliver_seconds.observe(lag.as_secs_f64());
+                self.home.common.figures.delivered(lag, now);
             }
-            Next::Failed => {}
+            Next::Failed => stats.failed(1, now),
             Next::Retry { at, .. } => {
                 tracing::debug!(
                     endpoint.id = %self.id, delivery.id = %granted.public_id, attempt = granted.number,

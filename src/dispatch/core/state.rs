@@ -23,7 +23,11 @@ impl State {
             Signal::Alive => self.live.consecutive_failures = 0,
             Signal::Neutral => {}
         }
-        self.live.breaker = self.live.breaker.after(signal, probe, self.live.consecutive_failures, &self.policy, now);
+        let before = self.live.breaker;
+        self.live.breaker = before.after(signal, probe, self.live.consecutive_failures, &self.policy, now);
+        if self.live.breaker != before && matches!(self.live.breaker, Breaker::Open { .. }) {
+            self.stats.lock().breaker_opened(now);
+        }
         if attempt.succeeded() {
             self.live.last_success_at = Some(now);
             self.live.consecutive_holds = 0;

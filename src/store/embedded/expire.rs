@@ -34,7 +34,7 @@ pub fn run(tx: &mut Tx<'_>, ages: &[(EndpointId, Duration)], batch: usize) -> Re
             }
         }
         if left < before {
-            expired.touched.push(endpoint.id);
+            expired.ended.push((endpoint.id, before - left));
         }
         if left == 0 {
             expired.more = true;
