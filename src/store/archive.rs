@@ -130,6 +130,14 @@ pub struct EndpointCounts {
     pub next_attempt_at: Option<Timestamp>,
 }
 
+/// A delivery that holds up those behind it: it waits for its next attempt, or is in flight.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlockedKey {
+    pub head: DeliveryRow,
+    /// Deliveries of its ordering key that wait behind it.
+    pub behind: u64,
+}
+
 /// How much one round of pruning may remove and what is over its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
@@ -187,6 +195,9 @@ pub trait Archive: Send + Sync {
     fn deliveries(&self, filter: Filter, page: Page) -> Answer<Listed<DeliveryRow>>;
     /// Deliveries of one event, in the order of its plan, at most [`SIBLINGS_MAX`].
     fn siblings(&self, seq: EventSeq) -> Answer<Vec<DeliveryRow>>;
+    /// The ordering keys of an endpoint that an attempt holds up, those with most behind them first. Of more retries than
+    /// memory holds, those due last are left out.
+    fn blocked(&self, endpoint: EndpointId, limit: usize) -> Answer<Vec<BlockedKey>>;
     /// The newest [`GROUPED_MAX`] failed deliveries by endpoint and what came of them, the largest group first.
     fn failed_groups(&self) -> Answer<Vec<FailedGroup>>;
     /// In order; of more than [`ATTEMPTS_MAX`] the last ones.

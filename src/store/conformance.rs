@@ -16,6 +16,7 @@ use crate::domain::models::Models;
 use crate::domain::payload_url::Target;
 use crate::domain::webhook::{Source, Webhook, WebhookSpec};
 
+mod blocked;
 mod coalescing;
 mod early_rows;
 mod leftovers;
@@ -23,6 +24,7 @@ mod model;
 pub mod pruning;
 mod races;
 
+pub use blocked::names_what_is_held_up;
 pub use coalescing::folds_in_order;
 pub use early_rows::early_rows;
 pub use leftovers::leaves_nothing_behind;

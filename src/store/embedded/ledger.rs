@@ -38,6 +38,7 @@ mod view;
 
 pub use deep::{Deep, LoadRequest, Loaded};
 pub use fold::Folded;
+pub use view::Blocking;
 
 /// Deliveries kept resident before the rest stays on disk. (This and the bounds below are small under test, so that
 /// every path is walked.)
@@ -152,6 +153,15 @@ impl Ledger {
             in_flight: 0,
             reading_ahead: false,
         }
+    }
+
+    pub fn policy(&self) -> OrderingPolicy {
+        self.policy
+    }
+
+    /// Whether a part of it lies on disk only.
+    pub fn is_deep(&self) -> bool {
+        self.deep.is_some()
     }
 
     fn lane_key(&self, entry: &Entry) -> u64 {

@@ -16,7 +16,7 @@
 //! | `recovery` | opening, and saving what a damaged file still holds |
 //! | `definitions`, `tokens`, `accounts`, `retry`, `cancel`, `bulk`, `moving`, `purge`, `beside` | what people order |
 //! | `prune`, `leftovers`, `expire`, `standstill` | what time ends, and when it stands still |
-//! | `reads`, `rows`, `readers`, `filter` | [`Archive`](crate::store::Archive) |
+//! | `reads`, `blocked`, `rows`, `readers`, `filter` | [`Archive`](crate::store::Archive) |
 
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -31,6 +31,7 @@ mod accounts;
 mod backup;
 mod ballast;
 mod beside;
+mod blocked;
 mod body;
 mod bulk;
 mod cancel;

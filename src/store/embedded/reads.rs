@@ -20,8 +20,8 @@ use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, WebhookId};
 use crate::store::admin::AuditEntry;
 use crate::store::archive::{
-    Archive, AttemptRow, DeliveryRow, EndpointCounts, EventRow, FailedGroup, Listed, Page, Pruned, Retention,
-    SIBLINGS_MAX,
+    Archive, AttemptRow, BlockedKey, DeliveryRow, EndpointCounts, EventRow, FailedGroup, Listed, Page, Pruned,
+    Retention, SIBLINGS_MAX,
 };
 use crate::store::{Counts, Filter, Health, StoreError};
 
@@ -114,6 +114,10 @@ impl Archive for EmbeddedStore {
             Ok(rows.into_iter().map(|row| overlay_now(&shared, row)).collect())
         }
         .boxed()
+    }
+
+    fn blocked(&self, endpoint: EndpointId, limit: usize) -> Answer<Vec<BlockedKey>> {
+        super::blocked::blocked(self.shared.clone(), endpoint, limit).boxed()
     }
 
     fn failed_groups(&self) -> Answer<Vec<FailedGroup>> {
@@ -281,7 +285,7 @@ fn overlay(shared: &Shared, mut row: DeliveryRow, running: bool) -> DeliveryRow 
 }
 
 /// The same at this moment.
-fn overlay_now(shared: &Shared, row: DeliveryRow) -> DeliveryRow {
+pub fn overlay_now(shared: &Shared, row: DeliveryRow) -> DeliveryRow {
     let running = shared.ledger(row.endpoint).lock().get(row.id).is_some_and(|e| e.in_flight);
     overlay(shared, row, running)
 }

@@ -73,6 +73,11 @@ fn moves_deliveries_to_the_endpoints_of_a_template() {
 }
 
 #[test]
+fn names_what_is_held_up() {
+    reopening(|open| block_on(conformance::names_what_is_held_up(open())));
+}
+
+#[test]
 fn records_while_people_order() {
     reopening(|open| conformance::records_while_people_order(open()));
 }

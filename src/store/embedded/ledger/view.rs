@@ -1,9 +1,17 @@
 //! What can be seen of a ledger: due heads, and figures.
 
-use super::{Deep, Entry, Ledger};
+use super::{Deep, Entry, Lane, Ledger};
 use crate::domain::ids::DeliveryId;
 use crate::domain::time::Timestamp;
 use crate::store::{Head, Ready};
+
+/// What holds up its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocking {
+    pub id: DeliveryId,
+    pub object_key: u64,
+    pub behind: u64,
+}
 
 impl Ledger {
     /// Due heads, first attempts and retries alternating so that neither gets less than half.
@@ -99,6 +107,22 @@ impl Ledger {
     pub fn next_due(&self) -> Option<Timestamp> {
         let evicted = self.deep.as_ref().and_then(Deep::next_evicted_due);
         self.retries.first().map(|(due, _)| *due).into_iter().chain(evicted).min()
+    }
+
+    /// Heads that wait for their next attempt, or are in flight with others behind them: each with how many of
+    /// its key are in memory behind it, those with most first.
+    pub fn blocking(&self, limit: usize) -> Vec<Blocking> {
+        let head = |lane: &Lane| {
+            let id = lane.in_flight.first().or(lane.queue.first()).copied()?;
+            let behind = (lane.in_flight.len() + lane.queue.len()).saturating_sub(1) as u64;
+            let entry = self.entries.get(&id)?;
+            let blocks = entry.due.is_some() || entry.in_flight && (behind > 0 || lane.more_on_disk);
+            blocks.then_some(Blocking { id, object_key: entry.object_key, behind })
+        };
+        let mut heads: Vec<_> = self.lanes.values().filter_map(head).collect();
+        heads.sort_unstable_by_key(|head| (std::cmp::Reverse(head.behind), head.id));
+        heads.truncate(limit);
+        heads
     }
 
     /// Whether a head could be started now.
