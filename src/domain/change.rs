@@ -37,3 +37,32 @@ pub enum EndpointActivity {
     Waiting,
     Idle,
 }
+
+impl EndpointActivity {
+    pub const ALL: [EndpointActivity; 9] = [
+        Self::Quarantined,
+        Self::Paused,
+        Self::Open,
+        Self::HalfOpen,
+        Self::BackingOff,
+        Self::Throttled,
+        Self::Sending,
+        Self::Waiting,
+        Self::Idle,
+    ];
+
+    /// Its name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Quarantined => "quarantined",
+            Self::Paused => "paused",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+            Self::BackingOff => "backing_off",
+            Self::Throttled => "throttled",
+            Self::Sending => "sending",
+            Self::Waiting => "waiting",
+            Self::Idle => "idle",
+        }
+    }
+}

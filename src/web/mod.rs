@@ -21,7 +21,6 @@ pub mod dashboard;
 pub mod error;
 mod external;
 pub mod filter;
-mod history;
 pub mod passwords;
 pub mod query;
 pub(crate) mod rates;
@@ -45,7 +44,6 @@ pub struct AppState {
     /// Bytes of events on their way to the disk.
     intake: InProgress,
     pub(crate) rates: Rates,
-    history: history::History,
     streams: api::stream::Streams,
     traffic: api::metrics::Traffic,
     /// How the sources of events other than requests are.
@@ -70,7 +68,6 @@ impl AppState {
             models: Mutex::default(),
             intake: InProgress::default(),
             rates: Rates::default(),
-            history: history::History::default(),
             streams: api::stream::Streams::default(),
             traffic: api::metrics::Traffic::default(),
             sources,

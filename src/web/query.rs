@@ -155,6 +155,30 @@ pub fn page_of<T>(rows: Vec<T>, page: Page, id: impl Fn(&T) -> i64) -> Listed<T>
     Listed::new(rows, page, count, id)
 }
 
+/// One page of a list held in memory in any order. When the order changes between two pages a row may show twice, or not
+/// at all; when the row a page begins at is gone, the list begins again.
+pub fn page_in_order<T>(mut rows: Vec<T>, page: Page, id: impl Fn(&T) -> i64) -> Listed<T> {
+    let count = Some(rows.len() as u64);
+    let place = |rows: &[T], of: i64| rows.iter().position(|row| id(row) == of);
+    let (edge, mut rows) = match page.edge {
+        Edge::After(last) => match place(&rows, last) {
+            Some(place) => (page.edge, rows.split_off(place + 1)),
+            None => (Edge::Start, rows),
+        },
+        Edge::Before(first) => match place(&rows, first) {
+            Some(place) => {
+                rows.truncate(place);
+                rows.reverse();
+                (page.edge, rows)
+            }
+            None => (Edge::Start, rows),
+        },
+        Edge::Start => (page.edge, rows),
+    };
+    rows.truncate(page.limit + 1);
+    Listed::new(rows, Page { edge, ..page }, count, id)
+}
+
 fn encode_cursor(side: u8, row: i64) -> String {
     let mut bytes = vec![side];
     bytes.extend_from_slice(&row.to_be_bytes());
@@ -215,6 +239,19 @@ mod tests {
         };
         assert_eq!(body.next.as_deref().map(edge), Some(Edge::After(7)));
         assert_eq!(body.previous.as_deref().map(edge), Some(Edge::Before(5)));
+    }
+
+    #[test]
+    fn paging_in_any_order_shows_every_row_once_and_leads_back() {
+        let rows = || vec![30, 10, 50, 20, 40];
+        let page = |edge| page_in_order(rows(), Page { edge, limit: 2 }, |n: &i64| *n);
+        let (first, second, third) = (page(Edge::Start), page(Edge::After(10)), page(Edge::After(20)));
+        assert_eq!((&first.rows, first.previous, first.next), (&vec![30, 10], None, Some(10)));
+        assert_eq!((&second.rows, second.previous, second.next), (&vec![50, 20], Some(50), Some(20)));
+        assert_eq!((&third.rows, third.previous, third.next), (&vec![40], Some(40), None));
+        let back = page(Edge::Before(50));
+        assert_eq!((&back.rows, back.previous, back.next), (&vec![30, 10], None, Some(10)));
+        assert_eq!(page(Edge::After(99)).rows, first.rows, "it is gone");
     }
 
     #[test]

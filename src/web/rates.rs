@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::Serialize;
 
 use super::State;
 use crate::clock;
@@ -19,7 +20,7 @@ pub const STEP: Duration = Duration::from_secs(10);
 const POINTS: usize = 360;
 
 /// Counters that only rise, at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sample {
     pub accepted: u64,
     pub delivered: u64,
@@ -48,9 +49,10 @@ pub struct Rates {
 }
 
 /// What happened within one [`STEP`] that ended then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Point {
     pub until: Timestamp,
+    #[serde(flatten)]
     pub happened: Sample,
 }
 
@@ -115,7 +117,6 @@ pub fn sample_until_dropped(state: &State) {
             tick.tick().await;
             let Some(state) = weak.upgrade() else { return };
             state.rates.add(clock::now(), Sample::now());
-            state.history.sample(&state);
         }
     });
 }

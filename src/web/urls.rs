@@ -3,8 +3,8 @@
 use actix_web::Route;
 
 use super::api::{
-    audit, bulk_actions, deliveries, delivery_actions, docs, endpoints, events, health, index, metrics, schema, status,
-    stream, tokens, users, webhook_tools, webhooks,
+    audit, bulk_actions, deliveries, delivery_actions, docs, endpoint_figures, endpoint_list, endpoints, events,
+    health, index, metrics, schema, status, stream, tokens, users, webhook_tools, webhooks,
 };
 use crate::store::admin::Scope;
 
@@ -50,11 +50,13 @@ pub const URLS: &[Url] = &[
     ),
     url("/api/webhooks/{id}/test/", &[("POST", OPERATE, |r| r.to(webhook_tools::test))]),
     url("/api/webhooks/{id}/preview/", &[("GET", READ, |r| r.to(webhook_tools::preview))]),
-    url("/api/endpoints/", &[("GET", READ, |r| r.to(endpoints::list))]),
+    url("/api/endpoints/", &[("GET", READ, |r| r.to(endpoint_list::list))]),
     url(
         "/api/endpoints/{id}/",
         &[("GET", READ, |r| r.to(endpoints::get)), ("PATCH", ADMIN, |r| r.to(endpoints::change))],
     ),
+    url("/api/endpoints/{id}/history/", &[("GET", READ, |r| r.to(endpoint_figures::history))]),
+    url("/api/endpoints/{id}/blocked/", &[("GET", READ, |r| r.to(endpoint_figures::blocked))]),
     url("/api/endpoints/{id}/pause/", &[("POST", OPERATE, |r| r.to(endpoints::pause))]),
     url("/api/endpoints/{id}/resume/", &[("POST", OPERATE, |r| r.to(endpoints::resume))]),
     url("/api/deliveries/", &[("GET", READ, |r| r.to(deliveries::list))]),
@@ -81,6 +83,7 @@ pub const URLS: &[Url] = &[
     ),
     url("/api/audit/", &[("GET", READ, |r| r.to(audit::list))]),
     url("/api/status/", &[("GET", READ, |r| r.to(status::show))]),
+    url("/api/status/history/", &[("GET", READ, |r| r.to(status::history))]),
     url("/api/stream/", &[("GET", READ, |r| r.to(stream::follow))]),
     url("/api/schema/", &[("GET", None, |r| r.to(schema::show))]),
     url("/api/docs/", &[("GET", None, |r| r.to(docs::show))]),

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actix_web::{HttpRequest, HttpResponse, web};
-use futures_util::future::join_all;
+use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::config::policy::{parse_patch, to_json};
-use crate::dispatch::Inspection;
+use crate::dispatch::{Inspection, Minute};
 use crate::domain::breaker::Breaker;
 use crate::domain::change::EndpointActivity;
 use crate::domain::endpoint::{Control, Endpoint};
@@ -18,13 +17,10 @@ use crate::domain::ids::{EndpointId, WebhookId};
 use crate::domain::time::Timestamp;
 use crate::store::StoredEndpoint;
 use crate::store::admin::{DefinitionSet, NewAudit};
-use crate::store::archive::Listed;
 use crate::web::State;
 use crate::web::auth::{Admin, Allowed, Operate, Read};
 use crate::web::body::JsonObject;
 use crate::web::error::ApiError;
-use crate::web::external::own_url;
-use crate::web::query::{Links, ListBody, Query, page_of};
 
 /// An endpoint with its policy and its live state.
 #[derive(Serialize)]
@@ -52,10 +48,28 @@ pub struct EndpointView {
     pub last_error: Option<String>,
     /// Deliveries per second over the last minute.
     pub rate: f64,
+    /// What ended in the last hour, as far as this process saw it.
+    pub last_hour: LastHour,
     pub latency_ms: Option<Latency>,
     pub policy: Map<String, Value>,
     /// Where each value comes from: `default`, `config:<line>` or `api`.
     pub policy_origin: BTreeMap<&'static str, String>,
+}
+
+/// How much ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LastHour {
+    pub delivered: u64,
+    pub failed: u64,
+}
+
+impl LastHour {
+    fn of(minutes: &[Minute]) -> Self {
+        Self {
+            delivered: minutes.iter().map(|m| u64::from(m.delivered)).sum(),
+            failed: minutes.iter().map(|m| u64::from(m.failed)).sum(),
+        }
+    }
 }
 
 /// What keeps an endpoint from sending.
@@ -71,31 +85,6 @@ pub struct Latency {
     pub p50: f64,
     pub p95: f64,
     pub p99: f64,
-}
-
-/// `GET /api/endpoints/`: by id; `q` looks into the URL.
-pub async fn list(_auth: Allowed<Read>, state: State, req: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let listed = listed(&state, Query::of(&req)).await?;
-    let links = Links::new(own_url(&req, &state.config()), req.query_string());
-    Ok(HttpResponse::Ok().json(ListBody::new(listed, &links, |endpoint| endpoint)))
-}
-
-/// The endpoints that `query` asks for.
-pub async fn listed(state: &State, mut query: Query) -> Result<Listed<EndpointView>, ApiError> {
-    let page = query.take_page()?;
-    let q = query.take("q")?.map(|q| q.to_lowercase());
-    let webhook = query.take_number("webhook_id")?;
-    query.finish()?;
-    let set = state.store.definitions();
-    let named = |e: &StoredEndpoint| q.as_ref().is_none_or(|q| e.endpoint.url.to_lowercase().contains(q));
-    let meant = |e: &StoredEndpoint| webhook.is_none_or(|id| webhooks_of(&set, &e.endpoint).contains(&WebhookId(id)));
-    let mut endpoints: Vec<_> = set.endpoints.iter().filter(|e| named(e) && meant(e)).cloned().collect();
-    endpoints.sort_unstable_by_key(|e| e.endpoint.id);
-    let listed = page_of(endpoints, page, |e| i64::from(e.endpoint.id.0));
-    let inspections = join_all(listed.rows.iter().map(|e| state.dispatcher.inspect(e.endpoint.id))).await;
-    let Listed { rows, previous, next, count } = listed;
-    let rows = rows.iter().zip(inspections).map(|(e, live)| view(state, &set, e, live)).collect();
-    Ok(Listed { rows, previous, next, count })
 }
 
 /// `GET /api/endpoints/{id}/`
@@ -173,7 +162,7 @@ async fn order(state: &State, endpoint: EndpointId, control: Control) -> Result<
     Ok(())
 }
 
-fn find(state: &State, id: EndpointId) -> Result<Arc<StoredEndpoint>, ApiError> {
+pub fn find(state: &State, id: EndpointId) -> Result<Arc<StoredEndpoint>, ApiError> {
     let set = state.store.definitions();
     let found = set.endpoints.iter().find(|e| e.endpoint.id == id).cloned();
     found.ok_or_else(|| ApiError::not_found(format!("endpoint {id} does not exist")))
@@ -190,11 +179,11 @@ pub async fn one(state: &State, id: EndpointId) -> Result<EndpointView, ApiError
     Ok(view(state, &state.store.definitions(), &stored, inspection))
 }
 
-fn webhooks_of(set: &DefinitionSet, endpoint: &Endpoint) -> Vec<WebhookId> {
+pub fn webhooks_of(set: &DefinitionSet, endpoint: &Endpoint) -> Vec<WebhookId> {
     set.webhooks.iter().filter(|w| *w.target.endpoint_key() == endpoint.url).map(|w| w.id).collect()
 }
 
-fn view(state: &State, set: &DefinitionSet, stored: &StoredEndpoint, live: Inspection) -> EndpointView {
+pub fn view(state: &State, set: &DefinitionSet, stored: &StoredEndpoint, live: Inspection) -> EndpointView {
     let endpoint = &stored.endpoint;
     let counts = state.store.endpoint_counts(endpoint.id);
     let (paused_by, paused_since) = match &stored.control {
@@ -223,6 +212,7 @@ fn view(state: &State, set: &DefinitionSet, stored: &StoredEndpoint, live: Inspe
         last_success_at: live.last_success_at,
         last_error: live.last_error,
         rate: live.rate,
+        last_hour: LastHour::of(&state.dispatcher.hour_of(endpoint.id)),
         latency_ms: live.latency_ms.map(|[p50, p95, p99]| Latency { p50, p95, p99 }),
         policy: to_json(&live.policy),
         policy_origin: live.policy.origins,

@@ -6,6 +6,8 @@ pub mod deliveries;
 pub mod delivery_actions;
 pub mod delivery_view;
 pub mod docs;
+pub mod endpoint_figures;
+pub mod endpoint_list;
 pub mod endpoints;
 pub mod events;
 pub mod health;

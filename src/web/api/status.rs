@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use actix_web::HttpResponse;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::clock;
 use crate::config::NetboxVersion;
+use crate::dispatch::Lag;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::time::Timestamp;
 use crate::intake::board::SourceStatus;
@@ -14,6 +16,7 @@ use crate::store::Health;
 use crate::web::State;
 use crate::web::auth::{Allowed, Read};
 use crate::web::error::ApiError;
+use crate::web::rates::Sample;
 
 /// The whole answer.
 #[derive(Serialize)]
@@ -32,6 +35,10 @@ pub struct Status {
     /// Events in and deliveries out per second, over the last minute.
     pub intake_rate: f64,
     pub delivery_rate: f64,
+    /// What happened in the last hour, or since the start.
+    pub last_hour: Sample,
+    /// From acceptance to delivery over the last hour; `null` when nothing was delivered.
+    pub lag_seconds: Option<Lag>,
     pub oldest_pending_at: Option<Timestamp>,
     /// Age of the oldest undelivered delivery; 0 when there is none.
     pub backlog_age_seconds: f64,
@@ -65,6 +72,12 @@ pub async fn show(_auth: Allowed<Read>, state: State) -> Result<HttpResponse, Ap
     Ok(HttpResponse::Ok().json(now(&state)))
 }
 
+/// `GET /api/status/history/`: the last hour in steps of ten seconds, or since the start.
+pub async fn history(_auth: Allowed<Read>, state: State) -> HttpResponse {
+    let points = state.rates.hour();
+    HttpResponse::Ok().json(json!({ "count": points.len(), "results": points }))
+}
+
 /// The service as it is now.
 pub fn now(state: &State) -> Status {
     let now = clock::now();
@@ -87,6 +100,8 @@ pub fn now(state: &State) -> Status {
         endpoints: definitions.endpoints.len(),
         intake_rate,
         delivery_rate,
+        last_hour: state.rates.in_hour(Sample::now()),
+        lag_seconds: state.dispatcher.lag(),
         oldest_pending_at: counts.oldest_pending_at,
         backlog_age_seconds: counts.oldest_pending_at.map_or(0.0, |at| now.since(at).as_secs_f64()),
         intake: state.sources.all(),
