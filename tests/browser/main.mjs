@@ -19,7 +19,7 @@ async function open(options = {}) {
   made.on("page", (tab) => {
     tab.on("pageerror", (error) => troubles.push(`${tab.url()}: ${error.message}`));
     tab.on("console", (line) => {
-      if (line.type() === "error" && !/Failed to load resource/.test(line.text())) troubles.push(`${tab.url()}: ${line.text()}`);
+      if (line.type() === "error" && !/Failed to load resource|Response Status Error Code 400/.test(line.text())) troubles.push(`${tab.url()}: ${line.text()}`);
     });
   });
   return made;
@@ -150,7 +150,6 @@ test("new deliveries wait behind a bar, and appear when it is clicked", async ()
   await delivered("status=delivered", 1);
   await page.reload();
   await page.locator("tr[data-id]").first().waitFor();
-  await until("the stream is open", () => page.evaluate(() => performance.getEntriesByType("resource").some((r) => r.name.endsWith("/stream/")) || true));
   const rows = await page.locator("tr[data-id]").count();
   await until("the bar tells of new deliveries", async () => {
     await send(event(2 + Math.floor(Math.random() * 1e6)));
@@ -269,6 +268,88 @@ test("a changed rate limit acts at once", async () => {
   await page.getByText("The change is in force.").waitFor();
 });
 
+test("limits are changed in the list, without leaving it", async () => {
+  await page.goto(`${server.status}/endpoints/`);
+  const row = page.locator(`tr[data-href$="/endpoints/1/"]`);
+  await row.getByRole("button", { name: /^Limits/ }).click();
+  const sheet = page.getByRole("dialog");
+  await sheet.getByLabel("concurrency").fill("many");
+  await sheet.getByRole("button", { name: "Apply" }).click();
+  await sheet.getByText("concurrency:").waitFor();
+  await sound(page, "endpoints-limits");
+  await page.evaluate(() => { window.same = true; });
+  await sheet.getByLabel("concurrency").fill("3");
+  await sheet.getByRole("button", { name: "Apply" }).click();
+  await row.getByText("0/3").waitFor();
+  await page.getByText("The change is in force.").waitFor();
+  assert.equal(await page.evaluate(() => window.same), true, "it is still the same page");
+  assert.equal((await server.get("/api/endpoints/1/")).policy.concurrency, 3);
+  await row.getByRole("button", { name: /^Pause/ }).click();
+  await row.getByRole("button", { name: /^Resume/ }).waitFor();
+  await page.getByLabel("State").selectOption("paused");
+  await page.getByRole("button", { name: "Search" }).click();
+  await page.waitForURL(/state=paused/);
+  assert.equal(await page.locator("tbody tr").count(), 1);
+  await row.getByRole("button", { name: /^Resume/ }).click();
+  await page.getByText("No endpoint matches").waitFor();
+});
+
+test("an endpoint's page says what is held up, and draws its last hour", async () => {
+  await server.post("/api/webhooks/", hook("slow", "/slow", { models: ["dcim.rack"] }));
+  const { results: [{ id }] } = await server.get("/api/endpoints/?q=/slow");
+  await server.patch(`/api/endpoints/${id}/`, { max_attempts: 9, backoff_initial: "10m" });
+  const rack = (n) => ({ event: "updated", model: "dcim.rack", data: { id: n, name: `r${n}` } });
+  await send(rack(1), rack(2));
+  await delivered(`status=delivered&endpoint_id=${id}`, 2);
+  target.answer("/slow", 429);
+  await send(rack(7), rack(7), rack(7));
+  await delivered(`status=retrying&endpoint_id=${id}`, 1);
+  await page.goto(`${server.status}/endpoints/${id}/`);
+  const held = page.locator("section", { hasText: "What is held up" });
+  await held.getByRole("row", { name: /dcim.rack 7.*429.*2$/ }).waitFor();
+  assert.equal(await page.locator(".plots canvas").count(), 3);
+  await page.getByText("As a table").click();
+  await page.getByRole("cell", { name: "429, Retry-After" }).or(page.getByRole("cell", { name: "429", exact: true })).first().waitFor();
+  await sound(page, "endpoint-held");
+  await page.screenshot({ path: `${shots}/endpoint-held-whole.png`, fullPage: true });
+  // What comes meanwhile is drawn in the same charts.
+  const before = await page.locator(".plots [data-chart]").first().getAttribute("data-chart");
+  target.answer("/slow", 200);
+  await page.getByRole("button", { name: /^Resume|^Close breaker/ }).first().click().catch(() => {});
+  await send(...Array.from({ length: 5 }, (_, n) => rack(100 + n)));
+  await server.post(`/api/endpoints/${id}/resume/`);
+  await until("the charts go on", async () => (await page.locator(".plots [data-chart]").first().getAttribute("data-chart")) !== before);
+  assert.equal(await page.locator(".plots canvas").count(), 3);
+});
+
+test("a page that no longer hears the service says so", async () => {
+  const other = await open({ storageState: await context.storageState() });
+  const tab = await other.newPage();
+  await tab.goto(`${server.status}/`);
+  await other.setOffline(true);
+  await tab.getByLabel("Live").selectOption("5000");
+  await tab.getByText("Live updates are interrupted").waitFor();
+  await tab.screenshot({ path: `${shots}/stale.png` });
+  await other.setOffline(false);
+  await tab.getByText("Live updates are interrupted").waitFor({ state: "hidden" });
+  await other.close();
+});
+
+test("nothing moves for those who asked for that", async () => {
+  for (const [reducedMotion, wanted] of [["reduce", "none"], ["no-preference", "flash"]]) {
+    const other = await open({ storageState: await context.storageState(), reducedMotion });
+    const tab = await other.newPage();
+    await tab.goto(`${server.status}/deliveries/`);
+    const name = await tab.evaluate(() => {
+      const badge = document.querySelector("td .badge");
+      badge.classList.add("flash");
+      return getComputedStyle(badge).animationName;
+    });
+    assert.equal(name, wanted, reducedMotion);
+    await other.close();
+  }
+});
+
 test("the keyboard alone is enough", async () => {
   await page.goto(`${server.status}/`);
   await page.keyboard.press("g");
@@ -293,19 +374,31 @@ test("the keyboard alone is enough", async () => {
 test("phones, dark rooms and browsers without a script are served too", async () => {
   const state = await context.storageState();
   for (const [name, options] of [["phone", { viewport: { width: 320, height: 720 } }], ["phone-390", { viewport: { width: 390, height: 844 } }],
-    ["dark", { colorScheme: "dark" }], ["noscript", { javaScriptEnabled: false }]]) {
+    ["zoom-200", { viewport: { width: 640, height: 430 }, deviceScaleFactor: 2 }], ["dark", { colorScheme: "dark" }], ["noscript", {}], ["disabled", { javaScriptEnabled: false }]]) {
     const other = await open({ storageState: state, ...options });
+    // Without its script a page is checked like any other; with scripts switched off the checks cannot run either.
+    if (name === "noscript") await other.route("**/*.js", (route) => route.abort());
     const tab = await other.newPage();
     const { results: [one] } = await server.get("/api/deliveries/?limit=1");
     for (const [label, url] of [["overview", `${server.status}/`], ["deliveries", `${server.status}/deliveries/`], ["delivery", `${server.status}/deliveries/${one.id}/`],
       ["endpoints", `${server.status}/endpoints/`], ["endpoint", `${server.status}/endpoints/1/`], ["webhook-form", `${server.hooks}/add/`], ["failed", `${server.status}/failed/`],
       ["events", `${server.status}/events/`], ["audit", `${server.status}/audit/`], ["access", `${server.status}/access/`]]) {
       await tab.goto(url);
-      if (name === "noscript") await tab.screenshot({ path: `${shots}/${name}-${label}.png` });
+      if (name === "disabled") await tab.screenshot({ path: `${shots}/${name}-${label}.png` });
       else await sound(tab, `${name}-${label}`);
     }
     await other.close();
   }
+});
+
+test("the first page is small", async () => {
+  const other = await open({ storageState: await context.storageState() });
+  const tab = await other.newPage();
+  await tab.goto(`${server.status}/`, { waitUntil: "load" });
+  const bytes = await tab.evaluate(() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+    .filter((entry) => !entry.name.endsWith("/stream/")).reduce((sum, entry) => sum + entry.transferSize, 0));
+  assert.ok(bytes > 10_000 && bytes < 100 * 1024, `${bytes} bytes`);
+  await other.close();
 });
 
 test("what others send is refused: no secret, another site, another role", async () => {

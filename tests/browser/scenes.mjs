@@ -38,7 +38,7 @@ await shoot("overview", `${server.status}/`);
 const failed = (await server.get("/api/deliveries/?status=failed&model=dcim.device&limit=1")).results[0];
 await shoot("delivery", `${server.status}/deliveries/${failed.id}/`);
 await shoot("deliveries", `${server.status}/deliveries/`);
-await shoot("endpoints", `${server.status}/endpoints/?order=failed`);
+await shoot("endpoints", `${server.status}/endpoints/?ordering=-failed`);
 await shoot("endpoint", `${server.status}/endpoints/3/`, { fullPage: true });
 await shoot("failed", `${server.status}/failed/`);
 for (const [name, text] of [["long", `a-${"very-".repeat(24)}long-name`], ["rtl", "موقع الويب للاختبار שלום"]]) {
@@ -48,6 +48,31 @@ await server.post("/api/events/", { event: "created", model: "dcim.site", data: 
 await until("they are delivered", async () => (await server.get("/api/deliveries/?model=dcim.site")).results.length >= 3);
 await shoot("names-deliveries", `${server.status}/deliveries/?model=dcim.site`);
 await shoot("names-webhooks", `${server.hooks}/`);
+const { results: [named] } = await server.get("/api/deliveries/?model=dcim.site&limit=1");
+await shoot("names-delivery", `${server.status}/deliveries/${named.id}/`, { fullPage: true });
+await shoot("names-endpoints", `${server.status}/endpoints/?q=xxx`);
+await shoot("names-endpoint", `${server.status}/endpoints/${named.endpoint_id}/`);
+
+// Everything fails: some limit, some ask for a pause, some are down.
+for (const path of ["/awx/inventory", "/dns/zones", "/monitoring"]) target.answer(path, path === "/dns/zones" ? 429 : 503);
+for (let i = 0; i < 60; i += 1) await server.post("/api/events/", [device(1 + i % 7), address(1 + i)]);
+await until("some have failed", async () => (await server.get("/api/status/")).deliveries.failed > 60);
+await shoot("failing-overview", `${server.status}/`, { fullPage: true });
+await shoot("failing-endpoints", `${server.status}/endpoints/?ordering=oldest_pending_at`);
+await shoot("failing-endpoint", `${server.status}/endpoints/2/`, { fullPage: true });
+await shoot("failing-failed", `${server.status}/failed/`);
+
+// Very many endpoints.
+for (let i = 0; i < 1000; i += 1) await server.post("/api/webhooks/", { name: `many-${i}`, models: ["dcim.rack"], type_create: true, payload_url: target.url(`/many/${i}`) });
+await server.post("/api/events/", { event: "created", model: "dcim.rack", data: { id: 1, name: "r1" } });
+await until("all are served", async () => (await server.get("/api/deliveries/?model=dcim.rack&status=delivered&limit=1000")).results.length === 1000);
+await shoot("many-overview", `${server.status}/`, { fullPage: true });
+await shoot("many-endpoints", `${server.status}/endpoints/`);
+await shoot("many-event", `${server.status}/events/`);
+await page.setViewportSize({ width: 390, height: 844 });
+await shoot("many-endpoints-phone", `${server.status}/endpoints/`);
+await shoot("endpoint-phone", `${server.status}/endpoints/2/`, { fullPage: true });
+await shoot("delivery-phone", `${server.status}/deliveries/${failed.id}/`, { fullPage: true });
 await browser.close();
 await server.stop();
 target.stop();

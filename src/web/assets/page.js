@@ -40,7 +40,7 @@
     const active = document.activeElement;
     const part = live();
     const typing = active && part && part.contains(active) && active.matches("input, textarea, select");
-    const opened = part && $("dialog[open]");
+    const opened = part && ($("dialog[open]") || $("[popover]:popover-open"));
     const selection = String(getSelection() || "");
     return document.hidden || picked() > 0 || typing || opened || selection.length > 0;
   };
@@ -49,6 +49,7 @@
     if (!part || busy()) return;
     const open = $$("details", part).map((d) => d.open);
     const focus = document.activeElement && part.contains(document.activeElement) ? place(part, document.activeElement) : null;
+    const slow = setTimeout(() => body.classList.add("is-loading"), 400);
     try {
       const answer = await fetch(location.href, { headers: { "X-Live": "1" }, redirect: "manual" });
       if (answer.type === "opaqueredirect") { location.reload(); return; }
@@ -58,22 +59,51 @@
       const fresh = new DOMParser().parseFromString(text, "text/html").getElementById(part.id);
       if (!fresh) return;
       body.classList.remove("is-stale");
-      const chart = $("[data-chart]", part);
-      // The chart is drawn anew from its data, without a flicker.
-      const freshChart = $("[data-chart]", fresh);
-      if (chart && freshChart && chart.redraw) { chart.redraw(freshChart.dataset.chart); freshChart.replaceWith(chart); }
+      // Charts are drawn anew from their data, without a flicker.
+      const charts = $$("[data-chart]", part), data = $$("[data-chart]", fresh);
+      if (charts.length === data.length) charts.forEach((chart, i) => { if (chart.redraw) { chart.redraw(data[i]); data[i].replaceWith(chart.cloneNode()); } });
       if (same(part, fresh)) return;
       htmx.swap(part, fresh.outerHTML, { swapStyle: "outerHTML" });
       const now = live();
-      if (chart && now) { const gap = $("[data-chart]", now); if (gap && gap !== chart) gap.replaceWith(chart); }
+      if (charts.length === data.length) $$("[data-chart]", now).forEach((gap, i) => gap.replaceWith(charts[i]));
       $$("details", now).forEach((d, i) => { if (open[i] !== undefined) d.open = open[i]; });
       if (focus !== null) { const again = $$("a, button, summary, [tabindex]", now)[focus]; if (again) again.focus({ preventScroll: true }); }
-      revealCopy(now);
-      mark(at);
-      poll();
-    } catch { body.classList.add("is-stale"); }
+      settled();
+    } catch { body.classList.add("is-stale"); } finally {
+      clearTimeout(slow);
+      body.classList.remove("is-loading");
+    }
   }
-  const same = (a, b) => a.innerHTML === b.innerHTML;
+  // The live part is a new one.
+  function settled() {
+    const part = live();
+    if (!part) return;
+    if (window.drawCharts) window.drawCharts();
+    revealCopy(part);
+    mark(at);
+    poll();
+  }
+  // What a chart drew is no difference.
+  const bare = (part) => $$("[data-chart]", part).reduce((text, chart) => text.replace(chart.innerHTML, ""), part.innerHTML);
+  const same = (a, b) => bare(a) === bare(b);
+  // Forms that act in place: htmx sends them and swaps the live part. What went wrong is said where it was asked.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    // Led to the login page, say.
+    if (event.detail.xhr.status < 400 && !event.detail.xhr.responseText.includes('id="live"')) { event.detail.shouldSwap = false; location.reload(); }
+  });
+  document.addEventListener("htmx:afterSettle", settled);
+  document.addEventListener("htmx:responseError", (event) => {
+    const page = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html");
+    const said = $("[data-said]", page);
+    const text = said ? said.textContent : "The service did not take it.";
+    const form = event.detail.elt.closest("form");
+    const place = (form && $("[data-problem]", form)) || $("#notice");
+    place.textContent = text;
+    place.hidden = false;
+  });
+  document.addEventListener("htmx:beforeRequest", () => body.classList.add("is-loading"));
+  document.addEventListener("htmx:afterRequest", () => body.classList.remove("is-loading"));
+  document.addEventListener("htmx:sendError", () => body.classList.add("is-stale"));
   const place = (part, element) => {
     const index = $$("a, button, summary, [tabindex]", part).indexOf(element);
     return index < 0 ? null : index;

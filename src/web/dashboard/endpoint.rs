@@ -4,10 +4,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use serde_json::{Map, Value};
 
+use super::charts;
 use super::endpoints::Line;
 use super::failure::Failure;
 use super::form::Form;
-use super::frame::{self, Frame, back, go, with_notice};
+use super::frame::{self, Frame, back};
 use super::rows::{Names, Row, rows};
 use super::session::Person;
 use super::show;
@@ -18,7 +19,6 @@ use crate::store::archive::{Edge, Page};
 use crate::web::State;
 use crate::web::api::endpoints::{self as api, EndpointView};
 use crate::web::auth::{Admin, Operate, Read};
-use crate::web::history::Minute;
 
 /// Deliveries shown of each sort.
 const SHOWN: usize = 10;
@@ -34,13 +34,15 @@ struct Endpoint {
     last_success: Option<String>,
     next_attempt: Option<String>,
     webhooks: Vec<(WebhookId, String)>,
+    /// What an attempt holds up: the delivery, and how many wait behind it.
+    blocked: Vec<(Row, u64)>,
+    /// One delivery holds up all of them.
+    one_line: bool,
     /// The oldest that wait.
     waiting: Vec<Row>,
     recent: Vec<Row>,
     policy: Vec<Setting>,
-    /// For the script: `[[seconds], [delivered], [failed]]`; and the same for a table, newest first.
-    chart: String,
-    minutes: Vec<(String, u64, u64)>,
+    charts: charts::Endpoint,
 }
 
 /// A value of the policy.
@@ -70,15 +72,18 @@ pub async fn show(
     waiting.reverse();
     let names = Names::of(&state);
     let webhooks = view.webhook_ids.iter().map(|id| (*id, names.webhook(*id))).collect();
-    let hour = state.history.of(view.id);
+    let hour = state.dispatcher.hour_of(view.id);
+    let blocked = state.store.blocked(view.id, SHOWN).await?;
+    let (heads, behind): (Vec<_>, Vec<_>) = blocked.into_iter().map(|key| (key.head, key.behind)).unzip();
     let page = Endpoint {
-        chart: chart(&hour),
-        minutes: hour.iter().rev().map(|m| (show::exact(m.until), m.delivered, m.failed)).collect(),
+        charts: charts::Endpoint::new(&hour),
+        blocked: rows(&state, heads, &frame).await.into_iter().zip(behind).collect(),
         line: Line::new(&view, &hour, &frame),
         facts: facts(&view),
         last_success: view.last_success_at.map(|at| frame.when(&at)),
         next_attempt: view.next_attempt_at.map(|at| frame.when(&at)),
         webhooks,
+        one_line: view.policy.get("ordering").is_some_and(|ordering| ordering == "endpoint"),
         waiting: rows(&state, waiting, &frame).await,
         recent: rows(&state, recent, &frame).await,
         policy: settings(&view),
@@ -86,12 +91,6 @@ pub async fn show(
         frame,
     };
     frame::page(&page)
-}
-
-fn chart(hour: &[Minute]) -> String {
-    let column = |of: fn(&Minute) -> u64| hour.iter().map(of).collect::<Vec<_>>();
-    let seconds: Vec<_> = hour.iter().map(|m| m.until.as_secs()).collect();
-    serde_json::to_string(&(seconds, column(|m| m.delivered), column(|m| m.failed))).unwrap_or_default()
 }
 
 fn facts(view: &EndpointView) -> Vec<(&'static str, String)> {
@@ -182,5 +181,5 @@ pub async fn change(
         api::change_one(&state, &person.who.name, EndpointId(*id), patch).await?;
     }
     let frame = Frame::new(&req, &state, None);
-    Ok(go(with_notice(&frame.at(&format!("/endpoints/{id}/")), "changed")))
+    Ok(back(&form, &state, frame.at(&format!("/endpoints/{id}/")), "changed"))
 }

@@ -3,28 +3,40 @@
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
+use super::charts;
 use super::deliveries::without_notice;
 use super::failure::Failure;
 use super::filters::Filters;
 use super::frame::{self, Frame};
 use super::session::Person;
 use super::show;
+use crate::dispatch::Minute;
 use crate::domain::change::EndpointActivity;
 use crate::domain::ids::EndpointId;
 use crate::store::archive::Listed;
 use crate::web::State;
-use crate::web::api::endpoints::{EndpointView, listed};
+use crate::web::api::endpoint_list::listed;
+use crate::web::api::endpoints::{EndpointView, LastHour};
 use crate::web::auth::Read;
-use crate::web::history::Minute;
 use crate::web::query::{Links, ListBody, Query};
 
 /// How a list can be ordered: value and text.
-const ORDERS: [(&str, &str); 5] =
-    [("", "number"), ("oldest", "oldest first"), ("backlog", "backlog"), ("failed", "failed"), ("rate", "rate")];
-/// Endpoints ordered by something else than their number are all looked at; so many at most.
-const SORTED_MAX: usize = 1_000;
+const ORDERS: [(&str, &str); 5] = [
+    ("", "number"),
+    ("oldest_pending_at", "oldest first"),
+    ("-backlog", "backlog"),
+    ("-failed", "failed"),
+    ("-rate", "rate"),
+];
 /// Minutes of the small line.
 const SPARK_MINUTES: usize = 30;
+
+/// What can be changed in the list, and what it may be.
+const LIMITS: [(&str, &str); 3] = [
+    ("rate_limit", "10/s, 600/m; empty is unlimited"),
+    ("burst", "at once after a rest"),
+    ("concurrency", "requests at once"),
+];
 
 #[derive(Template)]
 #[template(path = "endpoints.html")]
@@ -33,6 +45,7 @@ struct Endpoints {
     filters: Filters,
     list: ListBody<Line>,
     orders: [(&'static str, &'static str); 5],
+    states: Vec<(&'static str, String)>,
 }
 
 /// An endpoint as a row.
@@ -50,6 +63,8 @@ pub struct Line {
     pub stopped: bool,
     pub in_flight: String,
     pub rate: String,
+    /// What can be changed in the list: name, value, what it may be.
+    pub limits: Vec<(&'static str, String, &'static str)>,
     pub backlog: u64,
     pub failed: u64,
     pub oldest: Option<String>,
@@ -64,7 +79,7 @@ pub struct Line {
 
 impl Line {
     pub fn new(view: &EndpointView, hour: &[Minute], frame: &Frame) -> Self {
-        let state = activity(view.state);
+        let state = view.state.as_str();
         let text = |key: &str| view.policy.get(key).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
         let limit = text("rate_limit").filter(|limit| !limit.is_empty());
         let backlog = view.pending + view.in_flight + view.retrying;
@@ -90,14 +105,15 @@ impl Line {
                 Some(limit) => format!("{} of {limit}", show::rate(view.rate)),
                 None => show::rate(view.rate),
             },
+            limits: LIMITS.map(|(key, help)| (key, text(key).unwrap_or_default(), help)).to_vec(),
             backlog,
             failed: view.failed,
             oldest: view.oldest_pending_at.map(|at| show::span(frame.now.since(at))),
-            drain: drain(backlog, view.rate),
+            drain: drain(backlog, view.rate, view.state),
             latency: view.latency_ms.as_ref().map(|l| format!("{} / {}", show::millis(l.p50), show::millis(l.p95))),
             error: view.last_error.clone().filter(|_| view.consecutive_failures > 0),
-            success: success(hour),
-            spark: spark(hour),
+            success: success(view.last_hour),
+            spark: charts::spark(hour, SPARK_MINUTES),
         }
     }
 
@@ -106,52 +122,26 @@ impl Line {
     }
 }
 
-fn success(hour: &[Minute]) -> Option<String> {
-    let delivered: u64 = hour.iter().map(|m| m.delivered).sum();
-    let ended = delivered + hour.iter().map(|m| m.failed).sum::<u64>();
-    (ended > 0).then(|| format!("{:.0} %", (delivered * 100) as f64 / ended as f64))
+/// Rounded down, so that only all is 100 %.
+pub fn success(hour: LastHour) -> Option<String> {
+    let ended = hour.delivered + hour.failed;
+    let tenths = (hour.delivered * 1_000).checked_div(ended)?;
+    Some(if tenths % 10 == 0 { format!("{} %", tenths / 10) } else { format!("{}.{} %", tenths / 10, tenths % 10) })
 }
 
-fn spark(hour: &[Minute]) -> String {
-    let last = &hour[hour.len().saturating_sub(SPARK_MINUTES)..];
-    let highest = last.iter().map(|m| m.delivered).max().filter(|highest| *highest > 0);
-    let Some(highest) = highest else { return String::new() };
-    // The newest minute stands at the right edge.
-    let first = SPARK_MINUTES - last.len();
-    let point = |(place, minute): (usize, &Minute)| {
-        let y = 19.0 - 18.0 * minute.delivered as f64 / highest as f64;
-        format!("{},{y:.1}", 2 * (first + place + 1))
-    };
-    last.iter().enumerate().map(point).collect::<Vec<_>>().join(" ")
-}
-
-/// How long the backlog takes at the rate of the last minute.
-fn drain(backlog: u64, rate: f64) -> String {
+/// How long the backlog takes at the rate of the last minute; what sends nothing now has no rate.
+fn drain(backlog: u64, rate: f64, state: EndpointActivity) -> String {
+    use EndpointActivity as A;
+    let stands = matches!(state, A::Quarantined | A::Paused | A::Open | A::HalfOpen | A::BackingOff);
     match backlog {
         0 => "–".to_owned(),
-        _ if rate <= 0.0 => "stands still".to_owned(),
-        n => show::span(std::time::Duration::from_secs_f64((n as f64 / rate).clamp(1.0, 1e9))),
-    }
-}
-
-/// The name of a state, as the API has it.
-pub fn activity(state: EndpointActivity) -> &'static str {
-    use EndpointActivity as A;
-    match state {
-        A::Quarantined => "quarantined",
-        A::Paused => "paused",
-        A::Open => "open",
-        A::HalfOpen => "half_open",
-        A::BackingOff => "backing_off",
-        A::Throttled => "throttled",
-        A::Sending => "sending",
-        A::Waiting => "waiting",
-        A::Idle => "idle",
+        _ if rate <= 0.0 || stands => "stands still".to_owned(),
+        n => format!("{} to drain", show::span(std::time::Duration::from_secs_f64((n as f64 / rate).clamp(1.0, 1e9)))),
     }
 }
 
 pub fn lines(state: &State, views: Vec<EndpointView>, frame: &Frame) -> Vec<Line> {
-    views.iter().map(|view| Line::new(view, &state.history.of(view.id), frame)).collect()
+    views.iter().map(|view| Line::new(view, &state.dispatcher.hour_of(view.id), frame)).collect()
 }
 
 /// `GET …/endpoints/`
@@ -159,36 +149,11 @@ pub async fn list(person: Person<Read>, state: State, req: HttpRequest) -> Resul
     let frame = Frame::new(&req, &state, Some(&person.who)).page("endpoints", "Endpoints");
     let (filters, _) = Filters::of(&req)?;
     let text = without_notice(&req);
-    let mut query = Query::parse(&text);
-    let order = query.take("order")?.unwrap_or_default();
-    let found = match order.as_str() {
-        "" => listed(&state, query).await?,
-        order => {
-            let all = Query::parse(&format!("limit={SORTED_MAX}&q={}", encoded(filters.value("q"))));
-            ordered(listed(&state, all).await?, order)
-        }
-    };
-    let Listed { rows, previous, next, count } = found;
+    let Listed { rows, previous, next, count } = listed(&state, Query::parse(&text)).await?;
     let links = Links::new(req.path().to_owned(), &text);
     let list = ListBody::new(Listed { rows: lines(&state, rows, &frame), previous, next, count }, &links, |line| line);
-    frame::page(&Endpoints { frame, filters, list, orders: ORDERS })
-}
-
-fn encoded(text: &str) -> String {
-    form_urlencoded::byte_serialize(text.as_bytes()).collect()
-}
-
-/// By what matters most first, on one page.
-fn ordered(mut listed: Listed<EndpointView>, order: &str) -> Listed<EndpointView> {
-    let backlog = |e: &EndpointView| e.pending + e.in_flight + e.retrying;
-    match order {
-        "oldest" => listed.rows.sort_by_key(|e| (e.oldest_pending_at.is_none(), e.oldest_pending_at)),
-        "backlog" => listed.rows.sort_by_key(|e| std::cmp::Reverse(backlog(e))),
-        "failed" => listed.rows.sort_by_key(|e| std::cmp::Reverse(e.failed)),
-        _ => listed.rows.sort_by(|a, b| b.rate.total_cmp(&a.rate)),
-    }
-    listed.rows.truncate(200);
-    Listed { next: None, ..listed }
+    let states = EndpointActivity::ALL.map(|state| (state.as_str(), show::words(state.as_str()))).to_vec();
+    frame::page(&Endpoints { frame, filters, list, orders: ORDERS, states })
 }
 
 #[cfg(test)]
@@ -196,16 +161,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_small_line_ends_at_the_right_with_its_highest_minute_at_the_top() {
-        let minute = |delivered, failed| Minute { until: crate::domain::time::Timestamp(0), delivered, failed };
-        assert_eq!(spark(&[minute(0, 0), minute(5, 5), minute(10, 0)]), "56,19.0 58,10.0 60,1.0");
-        assert_eq!((spark(&[]), spark(&[minute(0, 3)])), (String::new(), String::new()));
-        assert_eq!(success(&[minute(3, 1)]).as_deref(), Some("75 %"));
-        assert_eq!(success(&[]), None);
+    fn success_is_of_what_ended() {
+        assert_eq!(success(LastHour { delivered: 3, failed: 1 }).as_deref(), Some("75 %"));
+        assert_eq!(success(LastHour { delivered: 9_999, failed: 1 }).as_deref(), Some("99.9 %"), "not all");
+        assert_eq!(
+            (success(LastHour::default()), success(LastHour { delivered: 1, failed: 0 })),
+            (None, Some("100 %".to_owned()))
+        );
     }
 
     #[test]
     fn a_backlog_without_progress_stands_still() {
-        assert_eq!([drain(0, 0.0), drain(10, 0.0), drain(10, 2.0)], ["–", "stands still", "5 s"]);
+        let at = |backlog, rate| drain(backlog, rate, EndpointActivity::Sending);
+        assert_eq!([at(0, 0.0), at(10, 0.0), at(10, 2.0)], ["–", "stands still", "5 s to drain"]);
+        assert_eq!(drain(10, 2.0, EndpointActivity::Paused), "stands still");
     }
 }

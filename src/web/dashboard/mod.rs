@@ -12,6 +12,7 @@ mod assets;
 mod audit;
 mod backoff;
 mod bulk;
+mod charts;
 mod confirm;
 mod deliveries;
 mod delivery;

@@ -77,6 +77,8 @@ pub struct Row {
     pub colour: &'static str,
     pub waits: Option<Waits>,
     pub attempts: u32,
+    /// When the next attempt is due, a `<time>` element; only while retrying.
+    pub next: Option<String>,
     pub latency: Option<String>,
     pub result: Option<String>,
     pub test: bool,
@@ -105,6 +107,7 @@ impl Row {
             colour: show::colour(state),
             waits: view.waiting_for.as_ref().map(|waiting| Waits::new(waiting, frame)),
             attempts: view.attempt_count,
+            next: view.next_attempt_at.map(|at| frame.when(&at)),
             latency: view.latency_ms.filter(|_| view.attempt_count > 0).map(show::millis),
             result,
             test: view.test,
@@ -112,6 +115,16 @@ impl Row {
             model: view.model,
             object: view.object_id,
         }
+    }
+
+    /// The list of what waits of its object at its endpoint.
+    pub fn of_object(&self, frame: &Frame) -> Option<String> {
+        let object = self.object.as_deref()?;
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(["pending", "retrying", "in_flight"].map(|state| ("status", state)));
+        query.append_pair("endpoint_id", &self.endpoint_id.to_string());
+        query.append_pair("model", &self.model).append_pair("object_id", object);
+        Some(frame.at(&format!("/deliveries/?{}", query.finish())))
     }
 
     /// The state in words.
