@@ -74,3 +74,73 @@ fn resuming_closes_the_breaker_at_once() {
     receiver.wait_for(2);
     server.wait_for(&path, |e| e["delivered"] == json!(1));
 }
+
+#[test]
+fn a_list_of_endpoints_is_filtered_by_state_and_ordered_by_what_matters() {
+    let receiver = Receiver::start();
+    receiver.on("/bad", reply(404));
+    let server = TestServer::start();
+    let mut ids = Vec::new();
+    for name in ["good", "bad", "idle"] {
+        let model = if name == "idle" { "dcim.rack" } else { "dcim.site" };
+        let made = server.create_webhook(&json!({"name": name, "models": [model], "type_create": true, "type_update": true,
+            "payload_url": receiver.url(&format!("/{name}"))}));
+        ids.push(made["endpoint_id"].clone());
+    }
+    server.emit(&site_event("updated", 1, json!({})));
+    server.wait_for("/api/endpoints/?ordering=-failed", |l| l["results"][0]["failed"] == json!(1));
+    let order = |ordering: &str| {
+        let listed = server.list(&format!("/api/endpoints/?ordering={ordering}"));
+        listed.iter().map(|e| e["id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(order("id"), ids);
+    assert_eq!(order("-failed"), [ids[1].clone(), ids[0].clone(), ids[2].clone()]);
+    assert_eq!(order("-rate")[0], ids[0]);
+    server.post(&format!("/api/endpoints/{}/pause/", ids[0]), &json!({})).expect(200);
+    server.emit(&site_event("updated", 2, json!({})));
+    server.wait_for("/api/endpoints/?ordering=-backlog", |l| l["results"][0]["pending"] == json!(1));
+    assert_eq!((&order("-backlog")[0], &order("oldest_pending_at")[0]), (&ids[0], &ids[0]));
+    let paused = server.list("/api/endpoints/?state=paused");
+    assert_eq!((paused.len(), &paused[0]["id"]), (1, &ids[0]));
+    assert_eq!(server.list("/api/endpoints/?state=paused&state=idle&state=sending").len(), 3);
+    // Pages in another order lead on and back.
+    let first = server.get("/api/endpoints/?ordering=-failed&limit=2").expect(200).json();
+    let rest = first["next"].as_str().and_then(|url| url.split_once("/api/")).map(|(_, path)| format!("/api/{path}"));
+    let rest = server.get(&rest.expect("a next page")).expect(200).json();
+    assert_eq!((&rest["results"][0]["id"], &rest["next"], &rest["count"]), (&ids[2], &json!(null), &json!(3)));
+    assert!(server.get("/api/endpoints/?state=asleep").expect(400).json()["state"].is_array());
+    assert!(server.get("/api/endpoints/?ordering=colour").expect(400).json()["ordering"].is_array());
+}
+
+#[test]
+fn what_an_endpoint_did_and_what_it_holds_up_is_told() {
+    let receiver = Receiver::script([reply(200), reply(429).header("Retry-After", "600")]);
+    let server = TestServer::start();
+    let made = server.create_webhook(&webhook("sites", &receiver.url("/a")));
+    let path = format!("/api/endpoints/{}/", made["endpoint_id"]);
+    assert_eq!(server.get(&format!("{path}history/")).expect(200).json()["count"], json!(0));
+    server.emit(&site_event("updated", 1, json!({})));
+    receiver.wait_for(1);
+    server.wait_for(&path, |e| e["last_hour"] == json!({"delivered": 1, "failed": 0}));
+    for _ in 0..3 {
+        server.emit(&site_event("updated", 7, json!({})));
+    }
+    server.emit(&site_event("updated", 8, json!({})));
+    let blocked = server.wait_for(&format!("{path}blocked/"), |b| b["results"][0]["behind"] == json!(2));
+    let head = &blocked["results"][0]["head"];
+    assert_eq!((&blocked["count"], &head["status"], &head["object_id"]), (&json!(1), &json!("retrying"), &json!("7")));
+    assert_eq!(head["waiting_for"]["reason"], json!("retry_after"));
+    // The minute may have changed meanwhile.
+    let minutes = server.list(&format!("{path}history/"));
+    let sum = |key: &str| minutes.iter().map(|m| m[key].as_u64().expect("a number")).sum::<u64>();
+    let sums = ["attempts", "delivered", "failed", "limited", "retry_after", "breaker_opened"].map(sum);
+    assert_eq!(sums, [2, 1, 0, 1, 1, 0]);
+    assert!(minutes.iter().any(|m| m["latency_ms"]["p95"].is_number() && m["in_flight_max"] == json!(1)));
+    let status = server.get("/api/status/").expect(200).json();
+    assert_eq!(status["last_hour"]["delivered"], json!(1));
+    let lag = &status["lag_seconds"];
+    assert!(lag["p50"].as_f64() <= lag["max"].as_f64() && lag["max"].as_f64() < Some(60.0), "{lag}");
+    for missing in ["history", "blocked"] {
+        server.get(&format!("/api/endpoints/999/{missing}/")).expect(404);
+    }
+}
