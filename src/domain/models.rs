@@ -46,6 +46,13 @@ const BUILTIN: &[(&str, &str)] = &[
 /// secrets left too.
 const OLD_NAMES: &[(&str, &str)] = &[("dcim", "RackGroup"), ("secrets", "Secret")];
 
+/// The class of a model of NetBox's own, by its label.
+pub fn netbox_class(label: &str) -> Option<&'static str> {
+    let (app, name) = label.split_once('.')?;
+    let (_, classes) = BUILTIN.iter().find(|(known, _)| *known == app)?;
+    classes.split_whitespace().find(|class| class.eq_ignore_ascii_case(name))
+}
+
 /// Longest name that is looked up; NetBox's own fields hold 100 for each of app label and model.
 const MAX_NAME: usize = 201;
 

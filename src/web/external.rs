@@ -34,6 +34,12 @@ pub fn own_origin(req: &HttpRequest, config: &Config) -> String {
     url.strip_suffix(req.path()).unwrap_or(&url).to_owned()
 }
 
+/// Where the REST API is: [`own_origin`], but behind a proxy, which may hand on no more than the pages, our own address.
+pub fn api_origin(req: &HttpRequest, config: &Config) -> String {
+    let forwarded = req.headers().contains_key("x-forwarded-for") || req.headers().contains_key("x-forwarded-host");
+    if forwarded { format!("http://{}", config.server.listen) } else { own_origin(req, config) }
+}
+
 /// Who sent the request: the peer, or whom a trusted proxy names.
 pub fn client_ip(req: &HttpRequest, config: &Config) -> Option<IpAddr> {
     let peer = req.peer_addr()?.ip().to_canonical();

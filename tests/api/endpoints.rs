@@ -83,7 +83,8 @@ fn a_list_of_endpoints_is_filtered_by_state_and_ordered_by_what_matters() {
     let mut ids = Vec::new();
     for name in ["good", "bad", "idle"] {
         let model = if name == "idle" { "dcim.rack" } else { "dcim.site" };
-        let made = server.create_webhook(&json!({"name": name, "models": [model], "type_create": true, "type_update": true,
+        let made = server
+            .create_webhook(&json!({"name": name, "models": [model], "type_create": true, "type_update": true,
             "payload_url": receiver.url(&format!("/{name}"))}));
         ids.push(made["endpoint_id"].clone());
     }

@@ -12,7 +12,9 @@ use futures_util::stream::unfold;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::clock;
 use crate::domain::change::StateChange;
+use crate::domain::time::Timestamp;
 use crate::web::State;
 use crate::web::auth::{Allowed, Read};
 use crate::web::error::ApiError;
@@ -44,12 +46,16 @@ impl Streams {
 }
 
 /// `GET /api/stream/`
-pub async fn follow(_auth: Allowed<Read>, state: State) -> Result<HttpResponse, ApiError> {
-    open(&state)
+pub async fn follow(auth: Allowed<Read>, state: State) -> Result<HttpResponse, ApiError> {
+    let (token, again) = (auth.token.id, state.clone());
+    open(&state, Box::new(move || again.store.tokens().iter().any(|known| known.id == token)))
 }
 
-/// A stream for somebody who may read.
-pub fn open(state: &State) -> Result<HttpResponse, ApiError> {
+/// Whether who follows a stream still may.
+pub type Entitled = Box<dyn Fn() -> bool>;
+
+/// A stream for somebody who may read, for as long as `entitled` says so.
+pub fn open(state: &State, entitled: Entitled) -> Result<HttpResponse, ApiError> {
     let Ok(permit) = state.streams.permits.clone().try_acquire_owned() else {
         return Err(ApiError::unavailable(format!("{MAX_STREAMS} streams are open already"), HEARTBEAT));
     };
@@ -57,6 +63,8 @@ pub fn open(state: &State) -> Result<HttpResponse, ApiError> {
         changes: state.dispatcher.subscribe(),
         open: state.streams.open.subscribe(),
         greeted: false,
+        entitled,
+        looked: clock::now(),
         _permit: permit,
     };
     let pieces = unfold(follower, |mut follower| async move {
@@ -74,6 +82,9 @@ struct Follower {
     changes: Receiver<StateChange>,
     open: watch::Receiver<bool>,
     greeted: bool,
+    entitled: Entitled,
+    /// When that was last asked.
+    looked: Timestamp,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -89,6 +100,13 @@ impl Follower {
             _ = self.open.wait_for(|open| !open) => return None,
             first = timeout(HEARTBEAT, self.changes.recv()) => first,
         };
+        let now = clock::now();
+        if now.since(self.looked) >= HEARTBEAT {
+            self.looked = now;
+            if !(self.entitled)() {
+                return None;
+            }
+        }
         let mut piece = String::new();
         match first {
             Err(_) => return Some(Bytes::from_static(b": heartbeat\n\n")),

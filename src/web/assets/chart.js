@@ -9,7 +9,7 @@
   const COLOURS = { in: "#3b82f6", in_flight: "#3b82f6", delivered: "#16a34a", failed: "#dc2626", p50: "#0d9488", p95: "#d97706" };
   const MARKS = { "429": ["#d97706", 0], "Retry-After": ["#8b5cf6", 1], "breaker opened": ["#dc2626", 2] };
   const SHORTEST = 600;
-  const clock = (u, splits) => splits.map((s) => new Date(s * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" }));
+  const clock = (u, splits) => splits.map((s) => new Date(s * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" }));
 
   // What happened beside the lines: a dashed line each, with a mark of its own place and colour at the top.
   function marks(holder) {

@@ -66,7 +66,7 @@ impl Line {
             id: row.id,
             received: frame.when(&row.received_at),
             event: row.event_type.as_str(),
-            netbox: row.object_id.as_deref().and_then(|id| frame.netbox(&row.model, id)),
+            netbox: row.object_id.as_deref().and_then(|id| frame.netbox(row.event_type, &row.model, id)),
             model: row.model,
             object: row.object_id,
             request_id: row.request_id,

@@ -11,6 +11,8 @@ use super::session::Who;
 use super::show;
 use super::{HOOKS, PATH};
 use crate::clock;
+use crate::domain::event::EventType;
+use crate::domain::models::netbox_class;
 use crate::domain::time::Timestamp;
 use crate::web::State;
 
@@ -47,7 +49,7 @@ impl Frame {
         };
         Self {
             base: config.server.base_path.clone(),
-            here: req.uri().path_and_query().map_or_else(String::new, ToString::to_string),
+            here: here(req, &config.server.base_path),
             nav: "",
             title: String::new(),
             who: who.cloned(),
@@ -109,15 +111,23 @@ impl Frame {
         show::time_element(*at, self.now)
     }
 
-    /// URL of an object in NetBox, of the models that have pages.
-    pub fn netbox(&self, model: &str, object: &str) -> Option<String> {
-        let (app, name) = model.split_once('.')?;
-        let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    /// URL of an object in NetBox, of the models that are NetBox's own; of what was deleted there is none.
+    pub fn netbox(&self, event: EventType, model: &str, object: &str) -> Option<String> {
         let web = self.netbox.starts_with("http://") || self.netbox.starts_with("https://");
-        if !web || !plain(app) || !plain(name) || !object.bytes().all(|b| b.is_ascii_digit()) {
+        if !web || event == EventType::Deleted || !object.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
-        Some(format!("{}/{app}/{}/{object}/", self.netbox, show::netbox_path(app, name)))
+        let (app, _) = model.split_once('.')?;
+        let path = show::netbox_path(netbox_class(model)?)?;
+        Some(format!("{}/{app}/{path}/{object}/", self.netbox))
+    }
+}
+
+/// Where a form of this page leads back to: what answers a form cannot be asked for again.
+fn here(req: &HttpRequest, base: &str) -> String {
+    match req.method().as_str() {
+        "GET" | "HEAD" => req.uri().path_and_query().map_or_else(String::new, ToString::to_string),
+        _ => format!("{base}{PATH}/"),
     }
 }
 

@@ -27,6 +27,7 @@ mod form;
 mod frame;
 mod live;
 mod login;
+mod many;
 mod orders;
 mod overview;
 mod rows;

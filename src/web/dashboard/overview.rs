@@ -21,7 +21,7 @@ use crate::web::State;
 use crate::web::api::endpoints::LastHour;
 use crate::web::api::{endpoints, status};
 use crate::web::auth::Read;
-use crate::web::external::own_origin;
+use crate::web::external::api_origin;
 
 /// Endpoints in trouble that are shown.
 const SHOWN: usize = 20;
@@ -62,14 +62,15 @@ pub async fn show(person: Person<Read>, state: State, req: HttpRequest) -> Resul
     // One that was deleted this moment needs nobody.
     let troubled: Vec<_> = shown.into_iter().filter_map(Result::ok).collect();
     let hour = state.rates.hour();
-    let paused = state.store.definitions().endpoints.iter().filter(|e| e.control != Control::Active).count();
+    let paused =
+        state.store.definitions().endpoints.iter().filter(|e| matches!(e.control, Control::Paused { .. })).count();
     let page = Overview {
         stats: stats(&status, paused, &frame),
         sources: status.intake.clone().into_iter().collect(),
         troubled: lines(&state, troubled, &frame),
         more,
         chart: charts::Service::new(&hour),
-        intake: format!("{}{}", own_origin(&req, &state.config()), frame.api("/api/events/")),
+        intake: format!("{}{}", api_origin(&req, &state.config()), frame.api("/api/events/")),
         status,
         frame,
     };
@@ -120,16 +121,16 @@ fn stats(status: &status::Status, paused: usize, frame: &Frame) -> Vec<Stat> {
         stat("Deliveries out", show::rate(status.delivery_rate), &out_hour, list("delivered")),
         stat("Success, 1 h", success(ended).unwrap_or_else(|| "–".to_owned()), "of those that ended", None),
         stat("Lag, 1 h", lag, &worst, None),
-        stat("Waiting", show::number(waiting), "pending and in flight", list("pending")),
+        stat(
+            "Waiting",
+            show::number(waiting),
+            "pending and in flight",
+            Some(frame.at("/deliveries/?status=pending&status=in_flight")),
+        ),
         stat("Retrying", show::number(count("retrying")), "between attempts", list("retrying")),
         stat("Failed", show::number(count("failed")), "wait for somebody", Some(frame.at("/failed/"))),
         stat("Oldest", age, "undelivered, since accepted", Some(frame.at("/endpoints/?ordering=oldest_pending_at"))),
-        stat(
-            "Paused",
-            show::number(paused as u64),
-            "endpoints",
-            Some(frame.at("/endpoints/?state=paused&state=quarantined")),
-        ),
+        stat("Paused", show::number(paused as u64), "endpoints", Some(frame.at("/endpoints/?state=paused"))),
     ]
 }
 

@@ -93,7 +93,7 @@ impl Row {
             (None, Some(error)) => Some(show::words(error.as_str())),
             (None, None) => None,
         };
-        let netbox = view.object_id.as_deref().and_then(|id| frame.netbox(&view.model, id));
+        let netbox = view.object_id.as_deref().and_then(|id| frame.netbox(view.event.event, &view.model, id));
         Self {
             id: view.id.to_string(),
             created: frame.when(&view.created),

@@ -138,54 +138,49 @@ pub fn waiting(reason: &str) -> &'static str {
     }
 }
 
-/// The URL path of NetBox's pages of a model: its name in the plural, with hyphens.
+/// The path of NetBox's page of an object: the words of its class in the plural, with hyphens. Of what has no page of its
+/// own there is none.
 ///
 /// # Source
-/// NetBox's `urls.py` of each application.
-pub fn netbox_path(app: &str, model: &str) -> String {
-    let path = match (app, model) {
-        ("dcim", "powerfeed") => "power-feeds",
-        ("dcim", "powerpanel") => "power-panels",
-        ("dcim", "poweroutlet") => "power-outlets",
-        ("dcim", "powerport") => "power-ports",
-        ("dcim", "consoleport") => "console-ports",
-        ("dcim", "consoleserverport") => "console-server-ports",
-        ("dcim", "devicebay") => "device-bays",
-        ("dcim", "devicerole") => "device-roles",
-        ("dcim", "devicetype") => "device-types",
-        ("dcim", "frontport") => "front-ports",
-        ("dcim", "rearport") => "rear-ports",
-        ("dcim", "inventoryitem") => "inventory-items",
-        ("dcim", "modulebay") => "module-bays",
-        ("dcim", "moduletype") => "module-types",
-        ("dcim", "rackrole") => "rack-roles",
-        ("dcim", "rackreservation") => "rack-reservations",
-        ("dcim", "sitegroup") => "site-groups",
-        ("dcim", "virtualchassis") => "virtual-chassis",
-        ("ipam", "ipaddress") => "ip-addresses",
-        ("ipam", "iprange") => "ip-ranges",
-        ("ipam", "prefix") => "prefixes",
-        ("ipam", "vlangroup") => "vlan-groups",
-        ("ipam", "routetarget") => "route-targets",
-        ("ipam", "fhrpgroup") => "fhrp-groups",
-        ("tenancy", "tenantgroup") => "tenant-groups",
-        ("tenancy", "contactgroup") => "contact-groups",
-        ("tenancy", "contactrole") => "contact-roles",
-        ("circuits", "circuittype") => "circuit-types",
-        ("circuits", "providernetwork") => "provider-networks",
-        ("virtualization", "virtualmachine") => "virtual-machines",
-        ("virtualization", "clustertype") => "cluster-types",
-        ("virtualization", "clustergroup") => "cluster-groups",
-        ("virtualization", "vminterface") => "interfaces",
-        ("extras", "configcontext") => "config-contexts",
-        _ => "",
+/// NetBox's `urls.py` of each application, 4.4.
+pub fn netbox_path(class: &str) -> Option<String> {
+    let of_another =
+        class.ends_with("Template") && !matches!(class, "ConfigTemplate" | "ExportTemplate" | "ServiceTemplate");
+    let path = match class {
+        "VMInterface" => "interfaces".to_owned(),
+        "CustomFieldChoiceSet" => "custom-field-choices".to_owned(),
+        "CableTermination" | "ContactAssignment" | "FHRPGroupAssignment" | "ImageAttachment" | "Secret" => return None,
+        _ if of_another => return None,
+        _ => plural(hyphenated(class).replace("ip-sec", "ipsec")),
     };
-    match path {
-        "" if model.ends_with('y') => format!("{}ies", model.trim_end_matches('y')),
-        "" if model.ends_with('s') => format!("{model}es"),
-        "" => format!("{model}s"),
-        known => known.to_owned(),
+    Some(path)
+}
+
+fn plural(name: String) -> String {
+    match name.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ if name.ends_with("chassis") => name,
+        _ if name.ends_with(['s', 'x']) => format!("{name}es"),
+        _ => format!("{name}s"),
     }
+}
+
+/// `IPAddress` as `ip-address`.
+fn hyphenated(class: &str) -> String {
+    let letters: Vec<char> = class.chars().collect();
+    let mut out = String::with_capacity(class.len() + 4);
+    for (at, letter) in letters.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|at| letters.get(at));
+        let begins = before.is_some_and(|before| {
+            let word_follows = letters.get(at + 1).is_some_and(|next| next.is_ascii_lowercase());
+            before.is_ascii_lowercase() || (before.is_ascii_uppercase() && word_follows)
+        });
+        if begins && letter.is_ascii_uppercase() {
+            out.push('-');
+        }
+        out.push(letter.to_ascii_lowercase());
+    }
+    out
 }
 
 /// JSON with line breaks and indents; every number and string stays as it was written. What is no JSON stays too.
@@ -274,10 +269,27 @@ mod tests {
 
     #[test]
     fn objects_are_where_netbox_has_them() {
-        let path = |label: &str| label.split_once('.').map(|(app, model)| netbox_path(app, model));
-        assert_eq!(path("dcim.device").as_deref(), Some("devices"));
-        assert_eq!(path("ipam.ipaddress").as_deref(), Some("ip-addresses"));
-        assert_eq!(path("dcim.virtualchassis").as_deref(), Some("virtual-chassis"));
-        assert_eq!(path("tenancy.tenant").as_deref(), Some("tenants"));
+        for (class, path) in [
+            ("Device", Some("devices")),
+            ("IPAddress", Some("ip-addresses")),
+            ("MACAddress", Some("mac-addresses")),
+            ("ASNRange", Some("asn-ranges")),
+            ("FHRPGroup", Some("fhrp-groups")),
+            ("L2VPN", Some("l2vpns")),
+            ("L2VPNTermination", Some("l2vpn-terminations")),
+            ("IPSecProfile", Some("ipsec-profiles")),
+            ("IKEPolicy", Some("ike-policies")),
+            ("VirtualChassis", Some("virtual-chassis")),
+            ("VirtualDeviceContext", Some("virtual-device-contexts")),
+            ("Prefix", Some("prefixes")),
+            ("VMInterface", Some("interfaces")),
+            ("JournalEntry", Some("journal-entries")),
+            ("ModuleBay", Some("module-bays")),
+            ("WirelessLANGroup", Some("wireless-lan-groups")),
+            ("ConfigTemplate", Some("config-templates")),
+            ("InterfaceTemplate", None),
+        ] {
+            assert_eq!(netbox_path(class).as_deref(), path);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The table of all pages. A test holds their paths to [`PATH`](super::PATH) and [`HOOKS`](super::HOOKS).
 
 use super::{
-    access, assets, audit, bulk, deliveries, delivery, endpoint, endpoints, events, failed, live, login, orders,
+    access, assets, audit, bulk, deliveries, delivery, endpoint, endpoints, events, failed, live, login, many, orders,
     overview, service, setup, webhooks,
 };
 use crate::web::urls::{ADMIN, OPERATE, READ, Url, url};
@@ -22,15 +22,15 @@ pub const PAGES: &[Url] = &[
     url("/admin/webhook-backend-status/", &[("GET", READ, |r| r.to(overview::show))]),
     url("/admin/webhook-backend-status/stream/", &[("GET", READ, |r| r.to(live::follow))]),
     url("/admin/webhook-backend-status/deliveries/", &[("GET", READ, |r| r.to(deliveries::list))]),
-    url("/admin/webhook-backend-status/deliveries/confirm/", &[("POST", OPERATE, |r| r.to(orders::confirm))]),
-    url("/admin/webhook-backend-status/deliveries/selected/", &[("POST", OPERATE, |r| r.to(orders::carry_out))]),
+    url("/admin/webhook-backend-status/deliveries/confirm/", &[("POST", OPERATE, |r| r.to(many::confirm))]),
+    url("/admin/webhook-backend-status/deliveries/selected/", &[("POST", OPERATE, |r| r.to(many::carry_out))]),
     url("/admin/webhook-backend-status/deliveries/{id}/", &[("GET", READ, |r| r.to(delivery::show))]),
     url("/admin/webhook-backend-status/deliveries/{id}/retry/", &[("POST", OPERATE, |r| r.to(orders::retry))]),
     url("/admin/webhook-backend-status/deliveries/{id}/resend/", &[("POST", OPERATE, |r| r.to(orders::resend))]),
     url("/admin/webhook-backend-status/deliveries/{id}/cancel/", &[("POST", OPERATE, |r| r.to(orders::cancel))]),
     url(
         "/admin/webhook-backend-status/bulk-actions/",
-        &[("GET", READ, |r| r.to(bulk::list)), ("POST", OPERATE, |r| r.to(orders::start))],
+        &[("GET", READ, |r| r.to(bulk::list)), ("POST", OPERATE, |r| r.to(many::start))],
     ),
     url("/admin/webhook-backend-status/bulk-actions/{id}/", &[("GET", READ, |r| r.to(bulk::get))]),
     url("/admin/webhook-backend-status/bulk-actions/{id}/cancel/", &[("POST", OPERATE, |r| r.to(bulk::cancel))]),
