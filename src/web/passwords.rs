@@ -12,6 +12,18 @@ pub const MAX_LENGTH: usize = 1_024;
 /// Hashes computed at once: each takes 19 MiB and some 20 ms of a core.
 static PLACES: Semaphore = Semaphore::const_new(2);
 
+/// Passwords that may wait to be looked at: more are told to come again, so that strangers pile up nothing.
+static QUEUE: Semaphore = Semaphore::const_new(64);
+
+/// What came of looking at a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Fits,
+    Wrong,
+    /// Nobody looked: too many wait already.
+    Busy,
+}
+
 /// What is wrong with a password that somebody wants to use.
 pub fn objection(password: &str) -> Option<String> {
     if password.chars().count() < MIN_LENGTH {
@@ -37,10 +49,11 @@ pub fn is(password: &str, kept: &str) -> bool {
     Argon2::default().verify_password(password.as_bytes(), &kept).is_ok()
 }
 
-/// [`is`] on another thread. Without a hash it takes as long and is false: whether a name exists does not show.
-pub async fn verify(password: String, kept: Option<String>) -> bool {
+/// [`is`] on another thread. Without a hash it takes as long and is wrong: whether a name exists does not show.
+pub async fn verify(password: String, kept: Option<String>) -> Verdict {
+    let Ok(_turn) = QUEUE.try_acquire() else { return Verdict::Busy };
     // The semaphore is never closed.
-    let Ok(_place) = PLACES.acquire().await else { return false };
+    let Ok(_place) = PLACES.acquire().await else { return Verdict::Busy };
     let compare = move || match kept {
         Some(kept) => is(&password, &kept),
         None => {
@@ -48,7 +61,10 @@ pub async fn verify(password: String, kept: Option<String>) -> bool {
             false
         }
     };
-    actix_web::rt::task::spawn_blocking(compare).await.unwrap_or(false)
+    match actix_web::rt::task::spawn_blocking(compare).await {
+        Ok(true) => Verdict::Fits,
+        _ => Verdict::Wrong,
+    }
 }
 
 /// [`hash`] on another thread; `None` when the process ends meanwhile.
@@ -65,9 +81,10 @@ mod tests {
     async fn only_the_password_itself_fits_and_salts_differ() {
         let kept = make("correct horse".to_owned()).await.expect("a hash");
         assert!(kept.starts_with("$argon2id$") && kept != hash("correct horse"));
-        assert!(verify("correct horse".to_owned(), Some(kept.clone())).await);
-        assert!(!verify("correct horsf".to_owned(), Some(kept)).await);
-        assert!(!verify("x".to_owned(), None).await && !is("x", "nonsense"));
+        assert_eq!(verify("correct horse".to_owned(), Some(kept.clone())).await, Verdict::Fits);
+        assert_eq!(verify("correct horsf".to_owned(), Some(kept)).await, Verdict::Wrong);
+        assert_eq!(verify("x".to_owned(), None).await, Verdict::Wrong);
+        assert!(!is("x", "nonsense"));
     }
 
     #[test]

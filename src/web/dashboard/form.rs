@@ -7,7 +7,7 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 
 use super::failure::Failure;
-use super::session::{COOKIE, csrf_of};
+use super::session::{COOKIE, csrf_of, who};
 use crate::web::AppState;
 use crate::web::body;
 use crate::web::error::ApiError;
@@ -16,6 +16,10 @@ use crate::web::room::Room;
 
 /// Largest form, in bytes: a webhook's template may have 1 MiB, and takes up to three times as much escaped.
 const MAX_FORM: u64 = 4 << 20;
+/// Largest form of a stranger: a login.
+const MAX_STRANGERS_FORM: u64 = 16 << 10;
+/// Most fields of a form.
+const MAX_FIELDS: usize = 4_096;
 /// Name of the field that repeats the session's secret.
 const CSRF: &str = "csrf";
 /// The cookie that stands for a session while there is none: on the login page.
@@ -49,9 +53,14 @@ impl FromRequest for Form {
         let (req, payload) = (req.clone(), payload.take());
         Box::pin(async move {
             check_site(&req)?;
-            let body = body::read(req.headers(), payload, MAX_FORM, &mut Room::uncounted()).await?;
+            let inside = req.app_data::<Data<AppState>>().is_some_and(|state| who(&req, state).is_some());
+            let limit = if inside { MAX_FORM } else { MAX_STRANGERS_FORM };
+            let body = body::read(req.headers(), payload, limit, &mut Room::uncounted()).await?;
+            if form_urlencoded::parse(&body).nth(MAX_FIELDS).is_some() {
+                return Err(ApiError::too_large(format!("the form has more than {MAX_FIELDS} fields")).into());
+            }
             let form = Self(form_urlencoded::parse(&body).into_owned().collect());
-            check_secret(&req, form.get(CSRF))?;
+            check_secret(&req, form.get(CSRF), inside)?;
             Ok(form)
         })
     }
@@ -74,12 +83,10 @@ fn check_site(req: &HttpRequest) -> Result<(), ApiError> {
     if foreign { Err(refusal("it was sent from another site")) } else { Ok(()) }
 }
 
-fn check_secret(req: &HttpRequest, given: &str) -> Result<(), ApiError> {
-    let cookie = req.cookie(COOKIE).or_else(|| req.cookie(BEFORE_LOGIN));
-    let expected = [req.cookie(COOKIE), req.cookie(BEFORE_LOGIN)];
-    let good = expected.into_iter().flatten().any(|cookie| csrf_of(cookie.value()) == given);
-    match cookie {
-        Some(_) if good => Ok(()),
+/// With a session only its own secret counts: the other cookie may have been set by somebody else on this host.
+fn check_secret(req: &HttpRequest, given: &str, inside: bool) -> Result<(), ApiError> {
+    match req.cookie(if inside { COOKIE } else { BEFORE_LOGIN }) {
+        Some(cookie) if csrf_of(cookie.value()) == given => Ok(()),
         Some(_) => Err(refusal("it is from an older page; load the page again and repeat it")),
         None => Err(refusal("your browser sent no cookie; log in again, and allow cookies for this page")),
     }

@@ -1,7 +1,5 @@
 //! In and out: `login/`, `logout/` and the choice of light or dark.
 
-use std::time::Duration;
-
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
@@ -9,6 +7,7 @@ use askama::Template;
 use serde_json::Value;
 
 use super::PATH;
+use super::backoff::Key;
 use super::failure::Failure;
 use super::form::{BEFORE_LOGIN, Form};
 use super::frame::{self, Frame, THEME};
@@ -20,7 +19,7 @@ use crate::web::State;
 use crate::web::auth;
 use crate::web::error::ApiError;
 use crate::web::external::{client_ip, is_https};
-use crate::web::passwords;
+use crate::web::passwords::{self, Verdict};
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -84,12 +83,12 @@ pub async fn enter(req: HttpRequest, state: State, form: Form) -> Result<HttpRes
     let base = state.config().server.base_path.clone();
     let next = safe_return(form.get("next"), &base).unwrap_or_else(|| format!("{base}{PATH}/"));
     let address = client_ip(&req, &state.config()).map_or_else(String::new, |ip| ip.to_string());
-    let mut keys = vec![format!("ip {address}")];
-    if !name.is_empty() {
-        keys.push(format!("name {name}"));
+    let by_name = form.get("token").trim().is_empty();
+    let mut keys = vec![Key::address(&address)];
+    if by_name {
+        keys.extend([Key::name_at(&name, &address), Key::name(&name)]);
     }
-    let wait = state.logins.wait(&keys, now);
-    if wait > Duration::ZERO {
+    if let Err(wait) = state.logins.book(&keys, now) {
         let seconds = wait.as_millis().div_ceil(1_000);
         let problem = format!("Too many failed attempts. Try again in {seconds} s.");
         let mut page = login_page(&req, &state, StatusCode::TOO_MANY_REQUESTS, (Some(problem), name, next))?;
@@ -98,38 +97,61 @@ pub async fn enter(req: HttpRequest, state: State, form: Form) -> Result<HttpRes
     }
     match identify(&state, &form, &name).await {
         Ok((holder, actor)) => {
-            state.logins.succeeded(&keys);
+            state.logins.take_back(&keys);
+            if by_name {
+                state.logins.forget(Key::name_at(&name, &address));
+            }
             begin(&req, &state, (holder, actor), next).await
         }
-        Err(problem) => {
-            state.logins.failed(&keys, now);
+        Err(Denied::Busy) => {
+            state.logins.take_back(&keys);
+            let problem = "Too many people log in at this moment. Try again.".to_owned();
+            login_page(&req, &state, StatusCode::SERVICE_UNAVAILABLE, (Some(problem), name, next))
+        }
+        Err(Denied::Wrong(problem)) => {
             tracing::warn!(client.address = %address, "a login to the dashboard failed");
             login_page(&req, &state, StatusCode::UNAUTHORIZED, (Some(problem), name, next))
         }
     }
 }
 
+/// Why somebody is not let in.
+enum Denied {
+    Wrong(String),
+    /// Nobody has looked.
+    Busy,
+}
+
+impl From<&str> for Denied {
+    fn from(problem: &str) -> Self {
+        Self::Wrong(problem.to_owned())
+    }
+}
+
 /// Whose credentials these are, or what the page says.
-async fn identify(state: &State, form: &Form, name: &str) -> Result<(Holder, String), String> {
+async fn identify(state: &State, form: &Form, name: &str) -> Result<(Holder, String), Denied> {
     let token = form.get("token").trim();
     if !token.is_empty() {
         let found = state.tokens.find(&state.store.tokens(), token);
         let token = found.ok_or("This token is not known.")?;
         if !token.allows(Scope::Read) {
-            return Err("This token may not look at anything: it lacks the scope \"read\".".to_owned());
+            return Err("This token may not look at anything: it lacks the scope \"read\".".into());
         }
         return Ok((Holder::Token(token.id), token.name.clone()));
     }
     if name.is_empty() {
-        return Err("Give a name and a password, or an API token.".to_owned());
+        return Err("Give a name and a password, or an API token.".into());
     }
     let user = state.store.users().iter().find(|user| user.name == name).cloned();
     let kept = user.as_ref().map(|user| user.password.clone());
-    let good = form.get("password").len() <= passwords::MAX_LENGTH
-        && passwords::verify(form.get("password").to_owned(), kept).await;
-    match user.filter(|_| good) {
-        Some(user) => Ok((Holder::User(user.id), user.name)),
-        None => Err("Name and password do not fit.".to_owned()),
+    let verdict = match form.get("password").len() <= passwords::MAX_LENGTH {
+        true => passwords::verify(form.get("password").to_owned(), kept).await,
+        false => Verdict::Wrong,
+    };
+    match (verdict, user) {
+        (Verdict::Fits, Some(user)) => Ok((Holder::User(user.id), user.name)),
+        (Verdict::Busy, _) => Err(Denied::Busy),
+        _ => Err("Name and password do not fit.".into()),
     }
 }
 

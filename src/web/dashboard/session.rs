@@ -129,7 +129,10 @@ impl<S: Needs> FromRequest for Person<S> {
 /// Where the login page leads back to: a page of ours, never another site.
 pub fn safe_return(asked: &str, base: &str) -> Option<String> {
     let ours = [format!("{base}{PATH}/"), format!("{base}{}/", super::HOOKS)];
-    let plain = !asked.contains(['\\', '\r', '\n']) && !asked.contains("//") && !asked.contains("..");
+    // Escapes belong into the query: in a path they may stand for dots.
+    let path = asked.split('?').next().unwrap_or_default();
+    let plain =
+        !asked.contains(['\\', '\r', '\n']) && !path.contains("//") && !path.contains("..") && !path.contains('%');
     (plain && ours.iter().any(|prefix| asked.starts_with(prefix.as_str()))).then(|| asked.to_owned())
 }
 
@@ -146,6 +149,7 @@ mod tests {
             "https://evil.example/",
             "//evil.example/hooks/admin/webhook-backend-status/",
             "/hooks/admin/webhook-backend-status/../../x",
+            "/hooks/admin/webhook-backend-status/%2e%2e/%2e%2e/x",
             "/admin/webhook-backend-status/",
             "/hooks/admin/webhook-backend-status/\r\nSet-Cookie: x",
         ] {

@@ -47,8 +47,17 @@ impl Link {
         kept.is_some_and(|(hash, until)| hash == auth::hash(secret) && clock::now() < until)
     }
 
-    fn end(&self) {
-        *self.secret.lock() = None;
+    /// Takes the link, so that nobody else uses it meanwhile; what it gives is for [`give_back`](Self::give_back).
+    fn take(&self) -> Option<([u8; 32], Timestamp)> {
+        self.secret.lock().take()
+    }
+
+    /// Nobody was made with it; a newer link stays.
+    fn give_back(&self, link: Option<([u8; 32], Timestamp)>) {
+        let mut secret = self.secret.lock();
+        if secret.is_none() {
+            *secret = link;
+        }
     }
 }
 
@@ -98,9 +107,13 @@ pub async fn create(
     body.insert("name".to_owned(), Value::String(name.clone()));
     body.insert("role".to_owned(), Value::String("admin".to_owned()));
     body.insert("password".to_owned(), Value::String(form.get("password").to_owned()));
-    match users::create_one(&state, ACTOR, body).await {
+    let link = state.setup.take();
+    let made = users::create_one(&state, ACTOR, body).await;
+    if made.is_err() {
+        state.setup.give_back(link);
+    }
+    match made {
         Ok(user) => {
-            state.setup.end();
             let next = format!("{}{PATH}/", state.config().server.base_path);
             begin(&req, &state, (Holder::User(user.id), user.name), next).await
         }
