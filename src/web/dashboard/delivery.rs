@@ -142,12 +142,16 @@ impl Request {
 
 /// A command that sends the same. What is masked stays so, and has to be filled in.
 fn curl(sent: &SentRequest) -> String {
-    let mut command = format!("curl -X {} {}", sent.method, quoted(&sent.url));
+    // Brackets and braces of the URL are meant as they are, and a body that begins with "@" is no name of a file.
+    let mut command = format!("curl --globoff -X {} {}", sent.method, quoted(&sent.url));
     for (name, value) in sent.headers.pairs() {
         command.push_str(&format!(" \\\n  -H {}", quoted(&format!("{name}: {value}"))));
     }
-    if !sent.body.is_empty() {
-        command.push_str(&format!(" \\\n  --data-binary {}", quoted(&sent.body)));
+    match sent.body.len() {
+        0 => {}
+        // Save `request.body` of the REST API's answer as this file.
+        n if n > show::TEXT_MAX => command.push_str(" \\\n  --data-binary @body"),
+        _ => command.push_str(&format!(" \\\n  --data-raw {}", quoted(&sent.body))),
     }
     command
 }

@@ -107,17 +107,25 @@ pub async fn explain(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let answer = next.call(req).await?.map_into_boxed_body();
-    let failure = answer.response().error().and_then(|error| error.as_error::<Failure>());
-    let Some(Failure::Page { status, detail, retry_after }) = failure else { return Ok(answer) };
+    let Some((status, detail, retry_after)) = answer.response().error().and_then(told) else { return Ok(answer) };
     let Some(state) = answer.request().app_data::<State>() else { return Ok(answer) };
     let who = session::who(answer.request(), state);
-    let frame = Frame::new(answer.request(), state, who.as_ref()).page("", title(*status));
-    let Ok(mut page) = frame::answer(*status, &Explained { frame, detail: detail.clone() }) else { return Ok(answer) };
-    if let Some(after) = retry_after.as_ref().and_then(|after| after.parse().ok()) {
+    let frame = Frame::new(answer.request(), state, who.as_ref()).page("", title(status));
+    let Ok(mut page) = frame::answer(status, &Explained { frame, detail }) else { return Ok(answer) };
+    if let Some(after) = retry_after.and_then(|after| after.parse().ok()) {
         page.headers_mut().insert(header::RETRY_AFTER, after);
     }
     let (req, _) = answer.into_parts();
     Ok(ServiceResponse::new(req, page))
+}
+
+/// Status, text and `Retry-After` of what went wrong, here or on the way here.
+fn told(error: &actix_web::Error) -> Option<(StatusCode, String, Option<String>)> {
+    if let Some(Failure::Page { status, detail, retry_after }) = error.as_error::<Failure>() {
+        return Some((*status, detail.clone(), retry_after.clone()));
+    }
+    let error = error.as_error::<ApiError>()?;
+    Some((error.status_code(), error.text(), error.retry_after().map(str::to_owned)))
 }
 
 fn title(status: StatusCode) -> &'static str {
@@ -125,6 +133,7 @@ fn title(status: StatusCode) -> &'static str {
         400 => "That cannot be shown",
         403 => "Not allowed",
         404 => "Not found",
+        405 => "Not possible this way",
         409 => "Not possible now",
         413 => "Too large",
         429 => "Too many attempts",
@@ -142,8 +151,13 @@ struct Explained {
 
 /// A page for paths below ours that are none.
 pub async fn not_found(req: HttpRequest, state: State) -> Result<HttpResponse, Failure> {
+    let path = req.path();
+    if !path.ends_with('/') && !path.contains("//") && matches!(req.method().as_str(), "GET" | "HEAD") {
+        // Somebody typed it; all of ours end with a slash.
+        let query = if req.query_string().is_empty() { String::new() } else { format!("?{}", req.query_string()) };
+        return Ok(frame::go(format!("{path}/{query}")));
+    }
     let who = session::who(&req, &state);
     let frame = Frame::new(&req, &state, who.as_ref()).page("", "Not found");
-    let slash = if req.path().ends_with('/') { "" } else { " Addresses end with a slash." };
-    frame::answer(StatusCode::NOT_FOUND, &Explained { frame, detail: format!("There is no page here.{slash}") })
+    frame::answer(StatusCode::NOT_FOUND, &Explained { frame, detail: "There is no page here.".to_owned() })
 }

@@ -183,12 +183,25 @@ fn hyphenated(class: &str) -> String {
     out
 }
 
-/// JSON with line breaks and indents; every number and string stays as it was written. What is no JSON stays too.
+/// Bytes of a text that a page shows; the REST API has all of it.
+pub const TEXT_MAX: usize = 256 << 10;
+
+/// The start of a text, as much as a page shows, with a word on the rest.
+pub fn cut(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.len() <= TEXT_MAX {
+        return text.into();
+    }
+    let end = (0..=TEXT_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}\n… {} in all; the REST API has the rest", &text[..end], bytes(text.len() as u64)).into()
+}
+
+/// JSON with line breaks and indents; every number and string stays as it was written. What is no JSON stays too. As much
+/// as a page shows.
 pub fn pretty(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() * 2);
+    let mut out = String::with_capacity(text.len().min(TEXT_MAX) * 2);
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
     if serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() {
-        return text.to_owned();
+        return cut(text).into_owned();
     }
     let mut chars = text.chars().peekable();
     let line = |out: &mut String, depth: usize| {
@@ -196,6 +209,10 @@ pub fn pretty(text: &str) -> String {
         out.extend(std::iter::repeat_n("  ", depth));
     };
     while let Some(c) = chars.next() {
+        if out.len() > TEXT_MAX {
+            out.push_str(&format!("\n… {} in all; the REST API has the rest", bytes(text.len() as u64)));
+            break;
+        }
         if in_string {
             out.push(c);
             (in_string, escaped) = (c != '"' || escaped, c == '\\' && !escaped);
@@ -265,6 +282,11 @@ mod tests {
             "{\n  \"a\": 9007199254740993,\n  \"b\": [],\n  \"c\": [\n    1.10,\n    \"x\\\"{,:\"\n  ],\n  \"d\": {}\n}"
         );
         assert_eq!(pretty("a=1&b=[2"), "a=1&b=[2");
+        // However deep and long: a page stays a page.
+        let deep = format!("{}{}{}", "[".repeat(90), vec!["1"; 500_000].join(","), "]".repeat(90));
+        for shown in [pretty(&deep), cut(&deep).into_owned(), pretty(&"x".repeat(1 << 20))] {
+            assert!(shown.len() < TEXT_MAX + 1_000 && shown.ends_with("the REST API has the rest"), "{}", shown.len());
+        }
     }
 
     #[test]
