@@ -101,6 +101,9 @@ impl Dispatcher {
                 answer => {
                     let new = answer.iter().flatten().filter(|a| !a.duplicate).count();
                     metrics().events_accepted.inc_by(new as u64);
+                    for Accepted { id, deliveries, .. } in answer.iter().flatten().filter(|a| !a.duplicate) {
+                        self.common.changes.tell(|| StateChange::Event { id: *id, deliveries: *deliveries });
+                    }
                     return answer;
                 }
             }

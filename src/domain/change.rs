@@ -17,6 +17,11 @@ pub enum StateChange {
         attempts: u32,
         status_code: Option<u16>,
     },
+    /// An event was accepted.
+    Event {
+        id: PublicId,
+        deliveries: u32,
+    },
     Endpoint {
         id: EndpointId,
         state: EndpointActivity,

@@ -168,6 +168,17 @@ test("new deliveries wait behind a bar, and appear when it is clicked", async ()
   await until("the rows are there", async () => (await page.locator("tr[data-id]").count()) > rows);
 });
 
+test("new events are told of as well, also those that no webhook matched", async () => {
+  await page.goto(`${server.status}/events/`);
+  await page.locator("tr[data-id]").first().waitFor();
+  await until("the bar tells of them", async () => {
+    await send({ event: "created", model: "dcim.region", data: { id: Math.floor(Math.random() * 1e6), name: "r" } });
+    return page.locator("[data-newbar]").isVisible();
+  });
+  await page.locator("[data-newbar]").click();
+  await page.getByText("dcim.region").first().waitFor();
+});
+
 test("hostile text is text on every page", async () => {
   await server.post("/api/webhooks/", hook(HOSTILE.slice(0, 140), "/hostile", { description: HOSTILE, additional_headers: "X-A: <b>bold</b>" }));
   target.answer("/hostile", 500);
