@@ -163,15 +163,12 @@ pub const ATTEMPTS_MAX: usize = 1_000;
 #[derive(Clone, Debug, PartialEq)]
 pub struct FailedGroup {
     pub endpoint: EndpointId,
-    pub error: Option<ErrorKind>,
+    pub error: ErrorKind,
     pub status_code: Option<u16>,
     pub deliveries: u64,
     pub first: Timestamp,
     pub last: Timestamp,
 }
-
-/// Failed deliveries that are grouped at once, the newest ones.
-pub const GROUPED_MAX: usize = 20_000;
 
 type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
 
@@ -187,7 +184,7 @@ pub trait Archive: Send + Sync {
     fn deliveries(&self, filter: Filter, page: Page) -> Answer<Listed<DeliveryRow>>;
     /// Deliveries of one event, in the order of its plan, at most [`SIBLINGS_MAX`].
     fn siblings(&self, seq: EventSeq) -> Answer<Vec<DeliveryRow>>;
-    /// The newest [`GROUPED_MAX`] failed deliveries by endpoint and what came of them, the largest group first.
+    /// All failed deliveries, tests aside, by endpoint and what came of them; the largest group first.
     fn failed_groups(&self) -> Answer<Vec<FailedGroup>>;
     /// In order; of more than [`ATTEMPTS_MAX`] the last ones.
     fn attempts(&self, id: DeliveryId) -> Answer<Vec<AttemptRow>>;

@@ -16,7 +16,7 @@
 //! | `recovery` | opening, and saving what a damaged file still holds |
 //! | `definitions`, `tokens`, `accounts`, `retry`, `cancel`, `bulk`, `moving`, `purge`, `beside` | what people order |
 //! | `prune`, `leftovers`, `expire`, `standstill` | what time ends, and when it stands still |
-//! | `reads`, `rows`, `readers`, `filter` | [`Archive`](crate::store::Archive) |
+//! | `reads`, `rows`, `failed`, `readers`, `filter` | [`Archive`](crate::store::Archive) |
 
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -40,6 +40,7 @@ mod definitions;
 mod destination;
 mod endpoints;
 mod expire;
+mod failed;
 mod filter;
 mod idempotency;
 mod ledger;

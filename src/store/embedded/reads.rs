@@ -7,12 +7,11 @@ use futures_util::future::BoxFuture;
 use rusqlite::params;
 
 use super::EmbeddedStore;
+use super::failed;
 use super::filter::{self, JOINED, Selection, Where};
 use super::ledger::Ledger;
 use super::load::event_of;
-use super::rows::{
-    DELIVERY, EVENT, attempts, audit_from, delivery_from, delivery_row, event_from, event_row, failed_groups, problem,
-};
+use super::rows::{DELIVERY, EVENT, attempts, audit_from, delivery_from, delivery_row, event_from, event_row, problem};
 use super::shared::Shared;
 use super::tx::Tx;
 use crate::domain::delivery::DeliveryState;
@@ -117,7 +116,7 @@ impl Archive for EmbeddedStore {
     }
 
     fn failed_groups(&self) -> Answer<Vec<FailedGroup>> {
-        self.shared.read(move |db| failed_groups(db).map_err(problem)).boxed()
+        self.shared.read(move |db| failed::groups(db).map_err(problem)).boxed()
     }
 
     fn attempts(&self, id: DeliveryId) -> Answer<Vec<AttemptRow>> {

@@ -66,7 +66,7 @@ pub async fn get(_auth: Allowed<Read>, state: State, id: web::Path<PublicId>) ->
 #[derive(Serialize)]
 struct GroupView {
     endpoint_id: EndpointId,
-    error: Option<ErrorKind>,
+    error: ErrorKind,
     status_code: Option<u16>,
     deliveries: u64,
     first_at: Timestamp,
