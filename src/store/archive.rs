@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use serde::Serialize;
 
 use super::admin::AuditEntry;
 use super::{Counts, Filter, Health, StoreError};
@@ -130,6 +131,13 @@ pub struct EndpointCounts {
     pub next_attempt_at: Option<Timestamp>,
 }
 
+/// How often deliveries ended. Later events, a retry or pruning, take nothing away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LastDay {
+    pub delivered: u64,
+    pub failed: u64,
+}
+
 /// How much one round of pruning may remove and what is over its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
@@ -194,6 +202,8 @@ pub trait Archive: Send + Sync {
     fn counts(&self) -> Counts;
     /// Ended deliveries of a webhook in this state, over all endpoints, tests aside.
     fn webhook_count(&self, webhook: WebhookId, state: DeliveryState) -> u64;
+    /// How often deliveries of a webhook ended so in the hour that runs and the 24 before it, tests aside.
+    fn last_day(&self, webhook: WebhookId) -> LastDay;
     fn health(&self) -> Health;
     fn size_bytes(&self) -> u64;
 

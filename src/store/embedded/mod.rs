@@ -11,7 +11,7 @@
 //! | `shared` | what all threads see |
 //! | `ledger` | order, in memory, pure |
 //! | `queue` | [`Queue`](crate::store::Queue): deliveries in and out |
-//! | `writer`, `tx`, `ops`, `counts`, `accept`, `idempotency`, `plan`, `body` | the one transaction after another |
+//! | `writer`, `tx`, `ops`, `counts`, `hours`, `accept`, `idempotency`, `plan`, `body` | the one transaction after another |
 //! | `load` | rows back into a ledger |
 //! | `recovery` | opening, and saving what a damaged file still holds |
 //! | `definitions`, `tokens`, `accounts`, `retry`, `cancel`, `bulk`, `moving`, `purge`, `beside` | what people order |
@@ -42,6 +42,7 @@ mod endpoints;
 mod expire;
 mod failed;
 mod filter;
+mod hours;
 mod idempotency;
 mod ledger;
 mod leftovers;

@@ -14,12 +14,13 @@ use super::load::event_of;
 use super::rows::{DELIVERY, EVENT, attempts, audit_from, delivery_from, delivery_row, event_from, event_row, problem};
 use super::shared::Shared;
 use super::tx::Tx;
+use crate::clock;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, WebhookId};
 use crate::store::admin::AuditEntry;
 use crate::store::archive::{
-    Archive, AttemptRow, DeliveryRow, EndpointCounts, EventRow, FailedGroup, Listed, Page, Pruned, Retention,
+    Archive, AttemptRow, DeliveryRow, EndpointCounts, EventRow, FailedGroup, LastDay, Listed, Page, Pruned, Retention,
     SIBLINGS_MAX,
 };
 use crate::store::{Counts, Filter, Health, StoreError};
@@ -141,6 +142,10 @@ impl Archive for EmbeddedStore {
 
     fn webhook_count(&self, webhook: WebhookId, state: DeliveryState) -> u64 {
         self.shared.counted(|_, w, s| w == webhook && s == state)
+    }
+
+    fn last_day(&self, webhook: WebhookId) -> LastDay {
+        self.shared.hours.lock().last_day(webhook, clock::now())
     }
 
     fn counts(&self) -> Counts {

@@ -51,7 +51,10 @@ CREATE INDEX idempotency_key ON idempotency(key);
 CREATE TABLE counter(
   endpoint INTEGER NOT NULL, webhook INTEGER NOT NULL, state INTEGER NOT NULL, n INTEGER NOT NULL,
   PRIMARY KEY(endpoint, webhook, state)) WITHOUT ROWID;
-CREATE TABLE counter_change(id INTEGER PRIMARY KEY, changes BLOB NOT NULL);
+CREATE TABLE counter_change(id INTEGER PRIMARY KEY, hour INTEGER NOT NULL, changes BLOB NOT NULL);
+CREATE TABLE webhook_hour(
+  hour INTEGER NOT NULL, webhook INTEGER NOT NULL, state INTEGER NOT NULL, n INTEGER NOT NULL,
+  PRIMARY KEY(hour, webhook, state)) WITHOUT ROWID;
 CREATE TABLE endpoint(
   id INTEGER PRIMARY KEY AUTOINCREMENT, url TEXT NOT NULL, origin TEXT NOT NULL, control TEXT NOT NULL, live TEXT NOT NULL,
   patch TEXT NOT NULL, UNIQUE(url, origin));
