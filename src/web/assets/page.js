@@ -35,11 +35,12 @@
   // Live ------------------------------------------------------------------
   // A page is fetched again and its live part swapped; nothing moves while somebody types, selects or looks elsewhere.
   const live = () => $("[data-live]");
+  const FOCUSABLE = 'a, button, summary, [tabindex], input[type="radio"]';
   let waiting = false, last = 0, failures = 0;
   const busy = () => {
     const active = document.activeElement;
     const part = live();
-    const typing = active && part && part.contains(active) && active.matches("input, textarea, select");
+    const typing = active && part && part.contains(active) && active.matches('input:not([type="radio"]), textarea, select');
     const opened = part && $("dialog[open]");
     const selection = String(getSelection() || "");
     return document.hidden || picked() > 0 || typing || opened || selection.length > 0;
@@ -48,6 +49,7 @@
     const part = live();
     if (!part || busy()) return;
     const open = $$("details", part).map((d) => d.open);
+    const chosen = $$('input[type="radio"]:checked', part).map((radio) => `${radio.name}=${radio.value}`);
     const focus = document.activeElement && part.contains(document.activeElement) ? place(part, document.activeElement) : null;
     try {
       const answer = await fetch(location.href, { headers: { "X-Live": "1" }, redirect: "manual" });
@@ -67,7 +69,8 @@
       const now = live();
       if (chart && now) { const gap = $("[data-chart]", now); if (gap && gap !== chart) gap.replaceWith(chart); }
       $$("details", now).forEach((d, i) => { if (open[i] !== undefined) d.open = open[i]; });
-      if (focus !== null) { const again = $$("a, button, summary, [tabindex]", now)[focus]; if (again) again.focus({ preventScroll: true }); }
+      $$('input[type="radio"]', now).forEach((radio) => { if (chosen.includes(`${radio.name}=${radio.value}`)) radio.checked = true; });
+      if (focus !== null) { const again = $$(FOCUSABLE, now)[focus]; if (again) again.focus({ preventScroll: true }); }
       revealCopy(now);
       mark(at);
       poll();
@@ -75,7 +78,7 @@
   }
   const same = (a, b) => a.innerHTML === b.innerHTML;
   const place = (part, element) => {
-    const index = $$("a, button, summary, [tabindex]", part).indexOf(element);
+    const index = $$(FOCUSABLE, part).indexOf(element);
     return index < 0 ? null : index;
   };
   // How often at most, in milliseconds; 0: only when asked. Remembered by the browser.
