@@ -10,42 +10,50 @@ use super::support::{Options, Receiver, TestServer, http::Answer, ports, reply, 
 const STATUS: &str = "/admin/webhook-backend-status";
 
 /// A browser's part: keeps cookies, repeats the secret of forms.
-struct Browser<'a> {
+pub struct Browser<'a> {
     server: &'a TestServer,
     base: &'a str,
-    cookies: Vec<(String, String)>,
+    pub cookies: Vec<(String, String)>,
     csrf: String,
+    /// What a proxy adds to each request.
+    pub proxy: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Browser<'a> {
-    fn new(server: &'a TestServer, base: &'a str) -> Self {
-        Self { server, base, cookies: Vec::new(), csrf: String::new() }
+    pub fn new(server: &'a TestServer, base: &'a str) -> Self {
+        Self { server, base, cookies: Vec::new(), csrf: String::new(), proxy: Vec::new() }
     }
 
     /// Logged in with an API token.
-    fn with_token(server: &'a TestServer, token: &str) -> Self {
+    pub fn with_token(server: &'a TestServer, token: &str) -> Self {
         let mut browser = Self::new(server, "");
         browser.get(&format!("{STATUS}/login/")).expect(200);
         browser.post(&format!("{STATUS}/login/"), &[("token", token)]).expect(303);
         browser
     }
 
-    fn get(&mut self, path: &str) -> Answer {
+    pub fn get(&mut self, path: &str) -> Answer {
+        self.get_with(path, &[])
+    }
+
+    pub fn get_with(&mut self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let cookie = self.cookie();
-        let answer = self.server.request_raw("GET", &format!("{}{path}", self.base), &[("Cookie", &cookie)], b"");
+        let all = [&[("Cookie", cookie.as_str())], self.proxy.as_slice(), headers].concat();
+        let answer = self.server.request_raw("GET", &format!("{}{path}", self.base), &all, b"");
         self.keep(answer)
     }
 
-    fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let csrf = self.csrf.clone();
         self.post_with(path, fields, &csrf, &[])
     }
 
-    fn post_with(&mut self, path: &str, fields: &[(&str, &str)], csrf: &str, headers: &[(&str, &str)]) -> Answer {
+    pub fn post_with(&mut self, path: &str, fields: &[(&str, &str)], csrf: &str, headers: &[(&str, &str)]) -> Answer {
         let cookie = self.cookie();
         let mut body = form_urlencoded::Serializer::new(String::new());
         body.append_pair("csrf", csrf).extend_pairs(fields);
         let mut all = vec![("Cookie", cookie.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+        all.extend_from_slice(&self.proxy);
         all.extend_from_slice(headers);
         let path = format!("{}{path}", self.base);
         let answer = self.server.request_raw("POST", &path, &all, body.finish().as_bytes());

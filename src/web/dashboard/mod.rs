@@ -28,6 +28,7 @@ mod live;
 mod login;
 mod orders;
 mod overview;
+mod remote;
 mod rows;
 mod service;
 mod session;
