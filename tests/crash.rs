@@ -207,6 +207,16 @@ impl Bed {
         endpoints.iter().flat_map(|e| states.map(|state| count(e, state))).sum()
     }
 
+    /// What ended is counted as often by hour as in all.
+    fn check_hours(&self) {
+        let endpoints = self.server.list("/api/endpoints/");
+        for webhook in self.server.list("/api/webhooks/") {
+            let endpoint = endpoints.iter().find(|e| e["id"] == webhook["endpoint_id"]).expect("its endpoint");
+            let expected = json!({"delivered": endpoint["delivered"], "failed": 0});
+            assert_eq!(webhook["last_24h"], expected, "{}", webhook["name"]);
+        }
+    }
+
     /// Ends feeding, lets everything be delivered, and looks at what the receiver saw.
     fn finish(mut self) {
         self.stop.store(true, Ordering::SeqCst);
@@ -233,6 +243,7 @@ impl Bed {
         let wrong = violations(&requests, &self.lives, &self.kills);
         let few = &wrong[..wrong.len().min(20)];
         assert!(wrong.is_empty(), "{} violations, the first:\n{}", wrong.len(), few.join("\n"));
+        self.check_hours();
         let repeats = requests.iter().filter(|r| r.answered == Some(200)).count() - delivered.len();
         eprintln!(
             "{} events at {:.0}/s with stops, {} requests, {repeats} repeats, {} crashes",

@@ -31,8 +31,19 @@ const MAX_TIMEOUT: u32 = 3_600;
 /// Largest CA file that is read, in bytes: the whole of Mozilla's list is a quarter of it.
 const MAX_CA_FILE: u64 = 1_048_576;
 /// What an answer of the API holds beside the definition.
-const READ_ONLY: [&str; 10] =
-    ["id", "url", "display", "endpoint_id", "source", "orphaned", "moving", "revision", "created", "last_updated"];
+const READ_ONLY: [&str; 11] = [
+    "id",
+    "url",
+    "display",
+    "endpoint_id",
+    "source",
+    "orphaned",
+    "moving",
+    "revision",
+    "created",
+    "last_updated",
+    "last_24h",
+];
 
 /// A definition, and where it sends.
 pub type Valid = (WebhookSpec, Target);

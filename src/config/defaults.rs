@@ -111,7 +111,10 @@ impl Default for Log {
 /// Secrets stay out of logs, however a configuration gets there.
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Auth").field("bootstrap_token", &MASK).finish()
+        f.debug_struct("Auth")
+            .field("bootstrap_token", &MASK)
+            .field("remote_user_header", &self.remote_user_header)
+            .finish()
     }
 }
 

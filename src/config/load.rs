@@ -88,11 +88,14 @@ impl Config {
         let mut config = Config::default();
         for (name, section) in SECTIONS {
             let table = document.take(name);
-            let switch = table.place("enabled");
+            let (switch, header) = (table.place("enabled"), table.place("remote_user_header"));
             table.apply(section(&mut config), &mut problems);
             if name == "redis" {
                 // The queue's Redis is [redis], except for the keys it overrides.
                 config.intake.netbox_queue.redis = config.redis.clone();
+            }
+            if name == "auth" {
+                problems.extend(lacks_proxies(&config, header));
             }
             if name == "intake.netbox_queue" {
                 problems.extend(lacks_netbox(&config, switch));
@@ -121,6 +124,14 @@ fn lacks_netbox(config: &Config, switch: Place) -> Option<Problem> {
     (config.intake.netbox_queue.enabled && !asked).then(|| {
         let message = "needs netbox.url and netbox.token: the jobs do not hold the webhooks' definitions".to_owned();
         Problem::new(switch, "intake.netbox_queue.enabled", message)
+    })
+}
+
+/// Without a proxy to believe, the header would be set and mean nothing.
+fn lacks_proxies(config: &Config, header: Place) -> Option<Problem> {
+    (!config.auth.remote_user_header.is_empty() && config.server.trusted_proxies.is_empty()).then(|| {
+        let message = "needs server.trusted_proxies: the header is believed from these alone".to_owned();
+        Problem::new(header, "auth.remote_user_header", message)
     })
 }
 

@@ -87,6 +87,8 @@ pub struct Server {
 pub struct Auth {
     /// Empty: one is made at first start.
     pub bootstrap_token: String,
+    /// Empty: users log in here.
+    pub remote_user_header: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::setting::{Choice, Days, List, Number, Secret, Section, Size, Span, Text, Visitor};
-use super::texts::{address, any, base_path, filled, host_and_port, log_filter, model, network, web_address};
+use super::texts::{
+    address, any, base_path, filled, header_name, host_and_port, log_filter, model, network, web_address,
+};
 use super::{
     Auth, Config, Delivery, Durability, Intake, Log, LogFormat, Netbox, NetboxQueue, Redis, RedisStream, Security,
     Server, Store, Webhooks,
@@ -57,6 +59,7 @@ impl Section for Server {
 impl Section for Auth {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.key("bootstrap_token", &mut Secret(&mut self.bootstrap_token));
+        v.key("remote_user_header", &mut Text(&mut self.remote_user_header, header_name));
     }
 }
 

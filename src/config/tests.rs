@@ -280,6 +280,14 @@ fn values_of_each_kind_are_checked() {
         ("[server]\ntrusted_proxies = [\"10.0.0.0/99\"]", "is not a network"),
         ("[server]\nshutdown_timeout = \"2h\"", "\"2h\" is out of range; from \"0s\" to \"1h\""),
         ("[auth]\nbootstrap_token = \"a b\"", "must not contain spaces"),
+        (
+            "[server]\ntrusted_proxies = [\"::1\"]\n[auth]\nremote_user_header = \"Remote User\"",
+            "line 4: auth.remote_user_header: \"Remote User\" is not the name of a header",
+        ),
+        (
+            "[auth]\nremote_user_header = \"X-Remote-User\"",
+            "line 2: auth.remote_user_header: needs server.trusted_proxies",
+        ),
         ("[store]\npath = \"\"", "must be a folder"),
         ("[store]\nmax_size = \"1KiB\"", "from \"64MiB\""),
         ("[netbox]\nurl = \"netbox\"", "web address"),

@@ -81,7 +81,6 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// A network in CIDR notation; a single address is the network of itself.
 /// Of a Sentinel.
 pub fn host_and_port(text: &str) -> Result<String, String> {
     let port =
@@ -92,6 +91,7 @@ pub fn host_and_port(text: &str) -> Result<String, String> {
     }
 }
 
+/// A network in CIDR notation; a single address is the network of itself.
 pub fn network(text: &str) -> Result<IpNet, String> {
     text.parse()
         .or_else(|_| text.parse().map(|address: IpAddr| IpNet::from(address)))
@@ -109,6 +109,17 @@ pub fn base_path(text: &str) -> Result<String, String> {
         ));
     }
     Ok(text.to_owned())
+}
+
+/// The name of a header, or nothing.
+///
+/// # Source
+/// RFC 9110 §5.6.2: a token.
+pub fn header_name(text: &str) -> Result<String, String> {
+    if text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("\"{text}\" is not the name of a header; give one like \"X-Remote-User\", or \"\""))
 }
 
 /// An extra model in class spelling.

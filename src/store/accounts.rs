@@ -84,6 +84,8 @@ pub struct UserChange {
 pub enum Holder {
     User(u32),
     Token(u32),
+    /// A user, for as long as a trusted proxy names them.
+    Remote(u32),
 }
 
 /// A browser that is logged in.

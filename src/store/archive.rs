@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use serde::Serialize;
 
 use super::admin::AuditEntry;
 use super::{Counts, Filter, Health, StoreError};
@@ -138,6 +139,13 @@ pub struct BlockedKey {
     pub behind: u64,
 }
 
+/// How often deliveries ended. Later events, a retry or pruning, take nothing away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LastDay {
+    pub delivered: u64,
+    pub failed: u64,
+}
+
 /// How much one round of pruning may remove and what is over its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
@@ -171,15 +179,12 @@ pub const ATTEMPTS_MAX: usize = 1_000;
 #[derive(Clone, Debug, PartialEq)]
 pub struct FailedGroup {
     pub endpoint: EndpointId,
-    pub error: Option<ErrorKind>,
+    pub error: ErrorKind,
     pub status_code: Option<u16>,
     pub deliveries: u64,
     pub first: Timestamp,
     pub last: Timestamp,
 }
-
-/// Failed deliveries that are grouped at once, the newest ones.
-pub const GROUPED_MAX: usize = 20_000;
 
 type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
 
@@ -198,7 +203,7 @@ pub trait Archive: Send + Sync {
     /// The ordering keys of an endpoint that an attempt holds up, those with most behind them first. Of more retries than
     /// memory holds, those due last are left out.
     fn blocked(&self, endpoint: EndpointId, limit: usize) -> Answer<Vec<BlockedKey>>;
-    /// The newest [`GROUPED_MAX`] failed deliveries by endpoint and what came of them, the largest group first.
+    /// All failed deliveries, tests aside, by endpoint and what came of them; the largest group first.
     fn failed_groups(&self) -> Answer<Vec<FailedGroup>>;
     /// In order; of more than [`ATTEMPTS_MAX`] the last ones.
     fn attempts(&self, id: DeliveryId) -> Answer<Vec<AttemptRow>>;
@@ -208,6 +213,8 @@ pub trait Archive: Send + Sync {
     fn counts(&self) -> Counts;
     /// Ended deliveries of a webhook in this state, over all endpoints, tests aside.
     fn webhook_count(&self, webhook: WebhookId, state: DeliveryState) -> u64;
+    /// How often deliveries of a webhook ended so in the hour that runs and the 24 before it, tests aside.
+    fn last_day(&self, webhook: WebhookId) -> LastDay;
     fn health(&self) -> Health;
     fn size_bytes(&self) -> u64;
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::admin::{BulkState, NewAudit, WebhookWrite};
-use super::archive::{Edge, Page, Retention};
+use super::archive::{Edge, LastDay, Page, Retention};
 use super::*;
 use crate::clock;
 use crate::domain::attempt::{Attempt, Outcome, Timings};

@@ -229,6 +229,8 @@ pub struct Filter {
     /// What came of the last attempt.
     pub errors: Vec<ErrorKind>,
     pub status_codes: Vec<u16>,
+    /// Requests made by `test/` alone, or all but them.
+    pub test: Option<bool>,
     pub created_gte: Option<Timestamp>,
     pub created_lt: Option<Timestamp>,
     /// Text looked for in model, object id and request id, case-insensitive.

@@ -22,6 +22,7 @@ pub const DELIVERY_FILTERS: &[&str] = &[
     "request_id",
     "error",
     "status_code",
+    "test",
     "created__gte",
     "created__lt",
     "q",
@@ -59,7 +60,7 @@ pub fn parse(pairs: Vec<(String, String)>, known: &[&str], models: &Models) -> R
     if problems.is_empty() { Ok(filter) } else { Err(ApiError::fields(problems)) }
 }
 
-/// The pairs of a JSON object, for [`parse`]: each value a string, a number or a list of them.
+/// The pairs of a JSON object, for [`parse`]: each value a string, a number or a list of them; of `test`, true or false.
 ///
 /// Nulls and empty lists are refused: in a script they are what an unset variable becomes, and would mean "everything".
 pub fn pairs_of(body: Map<String, Value>) -> Result<Vec<(String, String)>, ApiError> {
@@ -75,6 +76,7 @@ pub fn pairs_of(body: Map<String, Value>) -> Result<Vec<(String, String)>, ApiEr
             match value {
                 Value::String(text) if !text.is_empty() => pairs.push((name.clone(), text)),
                 Value::Number(number) => pairs.push((name.clone(), number.to_string())),
+                Value::Bool(yes) if name == "test" => pairs.push((name.clone(), yes.to_string())),
                 _ => {
                     let problem =
                         "must be a string, a number or a list of them, and not empty; leave the key out for \"any\"";
@@ -99,6 +101,7 @@ fn set(filter: &mut Filter, name: &str, value: &str, models: &Models) -> Result<
         "request_id" => filter.request_ids.push(value.to_owned()),
         "error" => filter.errors.push(error_kind(value)?),
         "status_code" => filter.status_codes.push(status_code(value)?),
+        "test" => once(&mut filter.test, yes_or_no(value)?)?,
         "created__gte" => once(&mut filter.created_gte, timestamp(value)?)?,
         "created__lt" => once(&mut filter.created_lt, timestamp(value)?)?,
         "q" => once(&mut filter.q, value.to_owned())?,
@@ -146,6 +149,10 @@ fn status_code(value: &str) -> Result<u16, String> {
     code.ok_or_else(|| format!("\"{value}\" is not an HTTP status"))
 }
 
+fn yes_or_no(value: &str) -> Result<bool, String> {
+    value.parse().map_err(|_| format!("\"{value}\" is neither true nor false"))
+}
+
 /// A bare name that several models share means all of them. A label that is no longer known may still be in the archive.
 fn labels(value: &str, models: &Models) -> Result<Vec<String>, String> {
     match models.resolve(value) {
@@ -189,12 +196,12 @@ mod tests {
         let event = EventSeq(7).public(Timestamp(1_000));
         let query = format!(
             "status=failed&status=pending&webhook_id=1&endpoint_id=2&event_id={event}&model=Site&object_id=54&event=updated\
-             &request_id=r&error=timeout&status_code=502&created__gte=2026-01-31&created__lt=2026-01-31T12:00:00%2B02:00&q=rack"
+             &request_id=r&error=timeout&status_code=502&test=false&created__gte=2026-01-31&created__lt=2026-01-31T12:00:00%2B02:00&q=rack"
         );
         let body = json!({
             "status": ["failed", "pending"], "webhook_id": 1, "endpoint_id": [2], "event_id": event, "model": "dcim.site",
             "object_id": 54, "event": "updated", "request_id": "r",
-            "error": "timeout", "status_code": 502, "created__gte": "2026-01-31T00:00:00Z",
+            "error": "timeout", "status_code": 502, "test": false, "created__gte": "2026-01-31T00:00:00Z",
             "created__lt": "2026-01-31T10:00:00Z", "q": "rack"
         });
         let expected = Filter {
@@ -208,6 +215,7 @@ mod tests {
             request_ids: vec!["r".into()],
             errors: vec![ErrorKind::Timeout],
             status_codes: vec![502],
+            test: Some(false),
             created_gte: Some(Timestamp(1_769_817_600_000_000)),
             created_lt: Some(Timestamp(1_769_853_600_000_000)),
             q: Some("rack".into()),
@@ -227,6 +235,7 @@ mod tests {
             ("model=Nonsense", "model"),
             ("event=renamed", "event"),
             ("created__gte=yesterday", "created__gte"),
+            ("test=maybe", "test"),
             ("q=a&q=b", "q"),
             ("colour=red", "colour"),
         ] {
@@ -237,9 +246,13 @@ mod tests {
 
     #[test]
     fn an_unset_variable_does_not_mean_everything() {
-        for body in
-            [json!({"webhook_id": null}), json!({"webhook_id": []}), json!({"request_id": ""}), json!({"q": {}})]
-        {
+        for body in [
+            json!({"webhook_id": null}),
+            json!({"webhook_id": []}),
+            json!({"request_id": ""}),
+            json!({"q": {}}),
+            json!({"q": true}),
+        ] {
             assert!(from_json(body.clone()).is_err(), "{body}");
         }
     }

@@ -5,47 +5,55 @@ use netbox_webhookd::web::dashboard::urls::PAGES;
 use serde_json::json;
 
 use super::support::server::TOKEN;
-use super::support::{Options, TestServer, http::Answer};
+use super::support::{Options, Receiver, TestServer, http::Answer, ports, reply, reset, site_event, webhook};
 
 const STATUS: &str = "/admin/webhook-backend-status";
 
 /// A browser's part: keeps cookies, repeats the secret of forms.
-struct Browser<'a> {
+pub struct Browser<'a> {
     server: &'a TestServer,
     base: &'a str,
-    cookies: Vec<(String, String)>,
+    pub cookies: Vec<(String, String)>,
     csrf: String,
+    /// What a proxy adds to each request.
+    pub proxy: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Browser<'a> {
-    fn new(server: &'a TestServer, base: &'a str) -> Self {
-        Self { server, base, cookies: Vec::new(), csrf: String::new() }
+    pub fn new(server: &'a TestServer, base: &'a str) -> Self {
+        Self { server, base, cookies: Vec::new(), csrf: String::new(), proxy: Vec::new() }
     }
 
     /// Logged in with an API token.
-    fn with_token(server: &'a TestServer, token: &str) -> Self {
+    pub fn with_token(server: &'a TestServer, token: &str) -> Self {
         let mut browser = Self::new(server, "");
         browser.get(&format!("{STATUS}/login/")).expect(200);
         browser.post(&format!("{STATUS}/login/"), &[("token", token)]).expect(303);
         browser
     }
 
-    fn get(&mut self, path: &str) -> Answer {
+    pub fn get(&mut self, path: &str) -> Answer {
+        self.get_with(path, &[])
+    }
+
+    pub fn get_with(&mut self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let cookie = self.cookie();
-        let answer = self.server.request_raw("GET", &format!("{}{path}", self.base), &[("Cookie", &cookie)], b"");
+        let all = [&[("Cookie", cookie.as_str())], self.proxy.as_slice(), headers].concat();
+        let answer = self.server.request_raw("GET", &format!("{}{path}", self.base), &all, b"");
         self.keep(answer)
     }
 
-    fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let csrf = self.csrf.clone();
         self.post_with(path, fields, &csrf, &[])
     }
 
-    fn post_with(&mut self, path: &str, fields: &[(&str, &str)], csrf: &str, headers: &[(&str, &str)]) -> Answer {
+    pub fn post_with(&mut self, path: &str, fields: &[(&str, &str)], csrf: &str, headers: &[(&str, &str)]) -> Answer {
         let cookie = self.cookie();
         let mut body = form_urlencoded::Serializer::new(String::new());
         body.append_pair("csrf", csrf).extend_pairs(fields);
         let mut all = vec![("Cookie", cookie.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+        all.extend_from_slice(&self.proxy);
         all.extend_from_slice(headers);
         let path = format!("{}{path}", self.base);
         let answer = self.server.request_raw("POST", &path, &all, body.finish().as_bytes());
@@ -234,4 +242,73 @@ fn everything_works_below_a_base_path() {
         let status = browser.get(link).status;
         assert_eq!(status, 200, "{link}");
     }
+}
+
+/// Number, link and filters of each group on the page of failed deliveries.
+fn failed_groups(page: &str) -> Vec<(usize, String, Vec<String>)> {
+    let between = |text: &str, start: &str, end: &str| {
+        let rest = text.split_once(start).expect(start).1;
+        rest.split_once(end).expect(end).0.replace("&#38;", "&")
+    };
+    let group = |row: &str| {
+        let number = between(row, "<td class=\"end\"><a", "</a>");
+        let number = number.rsplit('>').next().and_then(|n| n.parse().ok()).expect("a number");
+        let filters = row.split("name=\"filter\" value=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        (number, between(row, "<tr data-href=\"", "\""), filters.map(str::to_owned).collect())
+    };
+    page.split("<tr ").skip(1).map(|row| group(&format!("<tr {row}"))).collect()
+}
+
+#[test]
+fn a_group_of_failed_deliveries_means_exactly_those_it_counts() {
+    let receiver = Receiver::with(|request| match request.json()["data"]["id"].as_i64() {
+        Some(1..=3) => reply(500),
+        Some(4 | 5) => reply(404),
+        Some(6) => reset(),
+        _ => reply(500),
+    });
+    let server = TestServer::with_config("[delivery]\nmax_attempts = 1\n");
+    let first = server.create_webhook(&webhook("first", &receiver.url("/first")));
+    server.create_webhook(&webhook("second", &receiver.url("/second")));
+    server.create_webhook(&webhook("nobody", &format!("http://127.0.0.1:{}/", ports::free())));
+    for object in 1..=6 {
+        server.emit(&site_event("updated", object, json!({})));
+    }
+    server.wait_for("/api/status/", |s| s["deliveries"]["failed"] == json!(18));
+    // Tests are deliveries as well, and in no group.
+    let tested = server.post(&format!("/api/webhooks/{}/test/", first["id"]), &json!({})).expect(200).json();
+    assert_eq!(tested["delivered"], json!(false));
+    let mut browser = Browser::with_token(&server, TOKEN);
+    for endpoint in server.list("/api/endpoints/") {
+        // What is retried waits, so that it does not fail again meanwhile.
+        server.post(&format!("/api/endpoints/{}/pause/", endpoint["id"]), &json!({})).expect(200);
+    }
+    let page = browser.get(&format!("{STATUS}/failed/")).expect(200).text();
+    let groups = failed_groups(&page);
+    let numbers: Vec<usize> = groups.iter().map(|(number, ..)| *number).collect();
+    assert_eq!(numbers, [6, 3, 3, 2, 2, 1, 1], "{page}");
+    let over_api = server.get("/api/deliveries/failed/").expect(200).json();
+    let told: Vec<_> =
+        over_api["results"].as_array().expect("groups").iter().map(|g| g["deliveries"].clone()).collect();
+    assert_eq!(json!(numbers), json!(told));
+    for (number, link, filters) in groups {
+        let (path, query) = link.split_once('?').expect("a query");
+        assert_eq!(path, format!("{STATUS}/deliveries/"));
+        assert_eq!(server.list(&format!("/api/deliveries/?{query}")).len(), number, "{query}");
+        let shown = browser.get(&link).expect(200).text();
+        assert_eq!(shown.matches("<tr data-href=").count(), number, "{link}");
+        let mut sent: Vec<(&str, &str)> = filters.iter().map(|filter| ("filter", filter.as_str())).collect();
+        sent.push(("do", "retry"));
+        let started = browser.post(&format!("{STATUS}/bulk-actions/"), &sent).expect(303);
+        let action = started.header("location").expect("its page").rsplit('/').nth(1).expect("its id").to_owned();
+        let done = server.wait_for(&format!("/api/bulk-actions/{action}/"), |b| b["state"] == json!("finished"));
+        assert_eq!((&done["matched"], &done["done"]), (&json!(number), &json!(number)), "{query}: {done}");
+    }
+    assert_eq!(server.get("/api/deliveries/failed/").json()["count"], json!(0));
+    let left = server.list("/api/deliveries/?status=failed");
+    assert_eq!((left.len(), &left[0]["test"]), (1, &json!(true)));
+    assert_eq!(server.list("/api/deliveries/?test=true").len(), 1);
+    assert_eq!(server.list("/api/deliveries/?test=false").len(), 18);
+    let only = server.post("/api/deliveries/retry/", &json!({"test": true})).expect(202).json();
+    assert_eq!(only["matched"], json!(1));
 }

@@ -15,6 +15,7 @@ mod faults;
 mod limits;
 mod lists;
 mod panics;
+mod remote_user;
 mod service;
 mod shown;
 mod shutdown;

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
+use super::dashboard::Browser;
+use super::support::server::TOKEN;
 use super::support::{Receiver, TestServer, site_event, webhook};
 
 fn with(mut definition: Value, changes: &Value) -> Value {
@@ -70,6 +72,11 @@ fn url_headers_and_body_are_rendered_for_each_event() {
     assert_eq!(shown["request"]["url"], receiver.url("/updated/a%20b"));
     assert_eq!(shown["request"]["body"], requests[0].text());
     assert_eq!(shown["attempts"][0]["url"], receiver.url("/updated/a%20b"));
+    let page = format!("/admin/webhook-backend-status/deliveries/{delivery}/");
+    let page = Browser::with_token(&server, TOKEN).get(&page).expect(200);
+    let attempt = page.text().split_once("<h2>Attempts</h2>").map(|(_, rest)| rest.to_owned()).expect("its attempts");
+    let url = format!("<dt>URL</dt><dd class=\"mono\">{}</dd>", receiver.url("/updated/a%20b"));
+    assert!(attempt.contains(&url), "{attempt}");
 }
 
 #[test]

@@ -144,3 +144,29 @@ fn match_says_which_webhooks_an_event_reaches_and_why_not_the_others() {
     server.post("/api/webhooks/match/", &json!({"event": "created"})).expect(400);
     assert_eq!(server.list("/api/events/"), Vec::<Value>::new());
 }
+
+#[test]
+fn what_ended_in_the_last_day_is_counted_once_each_and_outlives_a_crash() {
+    let receiver = Receiver::script([reply(500)]);
+    let mut server = TestServer::with_config("[delivery]\nmax_attempts = 1\n");
+    let made = server.create_webhook(&webhook("sites", &receiver.url("/")));
+    assert_eq!(made["last_24h"], json!({"delivered": 0, "failed": 0}));
+    server.emit(&site_event("updated", 1, json!({})));
+    let failed = server.wait_for("/api/deliveries/", |l| l["results"][0]["status"] == json!("failed"));
+    let path = format!("/api/deliveries/{}/", failed["results"][0]["id"].as_str().expect("an id"));
+    server.post(&format!("{path}retry/"), &json!({})).expect(202);
+    // What is read there is on disk.
+    server.wait_for(&path, |d| d["status"] == json!("delivered"));
+    server.post(&format!("/api/webhooks/{}/test/", made["id"]), &json!({})).expect(200);
+    let other = server.create_webhook(&webhook("others", &receiver.url("/others")));
+    let expected = json!({"delivered": 1, "failed": 1});
+    for _ in 0..2 {
+        let shown = server.get(&format!("/api/webhooks/{}/", made["id"])).expect(200).json();
+        assert_eq!(shown["last_24h"], expected);
+        let listed = server.list("/api/webhooks/");
+        assert_eq!((&listed[0]["last_24h"], &listed[1]["id"]), (&expected, &other["id"]));
+        assert_eq!(listed[1]["last_24h"], json!({"delivered": 0, "failed": 0}));
+        server.kill();
+        server.start_again();
+    }
+}

@@ -73,7 +73,8 @@ before(async () => {
   browser = await launch();
   target = await receiver();
   server = await service(binary, { NETBOX_WEBHOOKD__DELIVERY__BACKOFF_INITIAL: "50ms", NETBOX_WEBHOOKD__DELIVERY__MAX_ATTEMPTS: "2",
-    NETBOX_WEBHOOKD__DELIVERY__BREAKER_THRESHOLD: "1000000", NETBOX_WEBHOOKD__SERVER__TRUSTED_PROXIES: "127.0.0.1/32" });
+    NETBOX_WEBHOOKD__DELIVERY__BREAKER_THRESHOLD: "1000000", NETBOX_WEBHOOKD__SERVER__TRUSTED_PROXIES: "127.0.0.1/32",
+    NETBOX_WEBHOOKD__AUTH__REMOTE_USER_HEADER: "X-Remote-User" });
   context = await open();
   page = await context.newPage();
 });
@@ -455,7 +456,22 @@ test("phones, dark rooms and browsers without a script are served too", async ()
       ["endpoints", `${server.status}/endpoints/`], ["endpoint", `${server.status}/endpoints/1/`], ["webhook-form", `${server.hooks}/add/`], ["failed", `${server.status}/failed/`],
       ["events", `${server.status}/events/`], ["audit", `${server.status}/audit/`], ["access", `${server.status}/access/`]]) {
       await tab.goto(url);
-      if (name === "disabled") await tab.screenshot({ path: `${shots}/${name}-${label}.png` });
+      if (name === "disabled") {
+        assert.equal((await tab.goto(url)).status(), 200, label);
+        await tab.screenshot({ path: `${shots}/${name}-${label}.png` });
+        if (label === "delivery") {
+          const shown = () => tab.locator(".views pre").evaluateAll((all) => all.filter((pre) => pre.checkVisibility()).map((pre) => pre.className));
+          assert.deepEqual(await shown(), ["pretty"]);
+          await tab.getByText("As it is", { exact: true }).click();
+          assert.deepEqual(await shown(), ["raw"]);
+        }
+        if (label === "endpoint") {
+          await tab.getByRole("button", { name: /^Pause/ }).click();
+          await tab.getByText("The endpoint is paused").waitFor();
+          await tab.getByRole("button", { name: /^Resume/ }).first().click();
+          await tab.getByText("The endpoint is resumed").waitFor();
+        }
+      }
       else await sound(tab, `${name}-${label}`);
     }
     await other.close();
@@ -523,6 +539,36 @@ test("two locations of nginx put it on NetBox's own host", async () => {
   });
   assert.deepEqual(strays, [], "a page asked for something outside the two locations");
   await other.close();
+  await front.stop();
+});
+
+test("whom nginx asked for a password needs none here", async () => {
+  const front = await nginx(server.base, "ann:{PLAIN}one\nbob:{PLAIN}two\n");
+  const deliveries = `${front.base}/admin/webhook-backend-status/deliveries/`;
+  const other = await open({ httpCredentials: { username: "ann", password: "one" } });
+  const tab = await other.newPage();
+  await tab.goto(deliveries);
+  await tab.getByText("ann (admin)").waitFor();
+  assert.equal(tab.url(), deliveries);
+  await tab.getByRole("button", { name: "Log out" }).click();
+  await tab.getByText("You are logged out").waitFor();
+  await sound(tab, "login-remote");
+  await tab.getByRole("button", { name: "Go on as ann" }).click();
+  await tab.getByText("ann (admin)").waitFor();
+  // Another site's link brings no cookie along.
+  await tab.goto(`${front.base.replace("127.0.0.1", "localhost")}/`);
+  await tab.evaluate((to) => { document.body.innerHTML = `<a href="${to}">a link</a>`; }, deliveries);
+  await tab.getByRole("link", { name: "a link" }).click();
+  await tab.getByRole("button", { name: "Go on as ann" }).click();
+  await tab.getByText("ann (admin)").waitFor();
+  assert.equal(tab.url(), deliveries);
+  await other.close();
+  const stranger = await open({ httpCredentials: { username: "bob", password: "two" } });
+  const theirs = await stranger.newPage();
+  await theirs.goto(deliveries);
+  await theirs.getByText("who has no account here").waitFor();
+  await sound(theirs, "login-no-account");
+  await stranger.close();
   await front.stop();
 });
 

@@ -31,6 +31,8 @@ pub(super) struct Model {
     pub(super) known: BTreeMap<DeliveryId, Known>,
     pub(super) ordering: HashMap<EndpointId, Ordering>,
     pub(super) running: HashMap<EndpointId, Vec<DeliveryId>>,
+    /// How often deliveries of a webhook ended.
+    pub(super) ended: HashMap<WebhookId, LastDay>,
 }
 
 impl Model {
@@ -42,7 +44,7 @@ impl Model {
             webhooks.push(written.expect("written"));
         }
         let (known, ordering, running) = (BTreeMap::new(), HashMap::new(), HashMap::new());
-        Self { store, webhooks, enabled: [true; 3], known, ordering, running }
+        Self { store, webhooks, enabled: [true; 3], known, ordering, running, ended: HashMap::new() }
     }
 
     pub(super) fn endpoint(&self, second: bool) -> EndpointId {
@@ -202,6 +204,9 @@ impl Model {
         let canceled = std::mem::take(&mut known.cancel) && state != DeliveryState::Delivered;
         (known.state, known.later) = if canceled { (DeliveryState::Canceled, false) } else { (state, later) };
         known.attempts += 1;
+        let ended = self.ended.entry(known.webhook).or_default();
+        ended.delivered += u64::from(known.state == DeliveryState::Delivered);
+        ended.failed += u64::from(known.state == DeliveryState::Failed);
         if let Some(head) = successor
             && head.retry_due.is_none_or(|due| due <= clock::now())
         {
@@ -298,6 +303,10 @@ impl Model {
         for state in DeliveryState::ALL {
             let expected = self.known.values().filter(|k| k.state == state).count() as u64;
             assert_eq!(counts.by_state.get(&state).copied().unwrap_or(0), expected, "count of {state:?}");
+        }
+        for webhook in &self.webhooks {
+            let expected = self.ended.get(&webhook.id).copied().unwrap_or_default();
+            assert_eq!(self.store.last_day(webhook.id), expected, "ended of webhook {}", webhook.id);
         }
     }
 

@@ -101,6 +101,8 @@ pub async fn over_its_time(store: Arc<dyn Store>) {
     assert_eq!(bed.there(&ids).await, [false, true, false, false, true, true]);
     let counts = bed.store.counts();
     assert_eq!((counts.events, counts.by_state[&DeliveryState::Delivered]), (3, 0));
+    let ended = bed.store.last_day(bed.plan[0].webhook);
+    assert_eq!(ended, LastDay { delivered: 3, failed: 1 }, "what ended stays counted");
 }
 
 /// A delivery without a row yet is as unfinished as one with.

@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS session(
 
 const OF_USER: &str = "user";
 const OF_TOKEN: &str = "token";
+const OF_REMOTE: &str = "remote";
 
 /// All of them at one moment.
 #[derive(Debug, Default)]
@@ -54,7 +55,11 @@ pub fn read(db: &Connection) -> rusqlite::Result<People> {
         .prepare_cached("SELECT hash, kind, holder, expires FROM session")?
         .query_map([], |r| {
             let (hash, kind, holder): ([u8; 32], String, u32) = (r.get(0)?, r.get(1)?, r.get(2)?);
-            let holder = if kind == OF_USER { Holder::User(holder) } else { Holder::Token(holder) };
+            let holder = match kind.as_str() {
+                OF_USER => Holder::User(holder),
+                OF_REMOTE => Holder::Remote(holder),
+                _ => Holder::Token(holder),
+            };
             Ok((hash, Session { hash, holder, expires: Timestamp(r.get(3)?) }))
         })?
         .collect::<rusqlite::Result<_>>()?;
@@ -91,7 +96,7 @@ fn change(tx: &Tx<'_>, id: u32, change: &UserChange) -> Result<(), StoreError> {
 
 fn end_sessions(tx: &Tx<'_>, user: u32) -> Result<(), StoreError> {
     tx.db
-        .execute("DELETE FROM session WHERE kind = ?1 AND holder = ?2", params![OF_USER, user])
+        .execute("DELETE FROM session WHERE kind <> ?1 AND holder = ?2", params![OF_TOKEN, user])
         .map(drop)
         .map_err(|e| tx.error(e))
 }
@@ -113,6 +118,7 @@ fn open(tx: &Tx<'_>, session: &Session) -> rusqlite::Result<()> {
     let (kind, holder) = match session.holder {
         Holder::User(id) => (OF_USER, id),
         Holder::Token(id) => (OF_TOKEN, id),
+        Holder::Remote(id) => (OF_REMOTE, id),
     };
     tx.db
         .execute(
@@ -227,10 +233,15 @@ mod tests {
         assert!(matches!(first.create_user(ann(), audit()).await, Err(StoreError::Conflict(_))));
         let session = Session { hash: [7; 32], holder: Holder::User(user.id), expires: Timestamp(i64::MAX) };
         first.open_session(session, audit()).await.expect("a session");
+        let others = [Holder::Token(user.id), Holder::Remote(user.id)];
+        for (n, holder) in (8..).zip(others) {
+            first.open_session(Session { hash: [n; 32], holder, ..session }, audit()).await.expect("a session");
+        }
         drop(first);
         let second = store(folder.path());
         assert_eq!(second.users().as_slice(), [user]);
         assert_eq!(second.session(&[7; 32]), Some(session));
+        assert_eq!([8, 9].map(|n| second.session(&[n; 32]).map(|session| session.holder)), others.map(Some));
         second.close_session([7; 32]).await.expect("it closes");
         assert_eq!(second.session(&[7; 32]), None);
     }
@@ -249,8 +260,10 @@ mod tests {
         store.change_user(id, password, audit()).await.expect("it changes");
         assert!(store.session(&[1; 32]).is_none());
         store.open_session(session(2), audit()).await.expect("a session");
+        let remote = Session { holder: Holder::Remote(id), ..session(3) };
+        store.open_session(remote, audit()).await.expect("a session");
         store.delete_user(id, audit()).await.expect("it exists");
-        assert!(store.session(&[2; 32]).is_none() && store.users().is_empty());
+        assert!(store.session(&[2; 32]).is_none() && store.session(&[3; 32]).is_none() && store.users().is_empty());
         assert!(matches!(store.delete_user(id, audit()).await, Err(StoreError::NotFound(_))));
     }
 }

@@ -5,6 +5,7 @@ use rusqlite::types::{ToSqlOutput, Value as Sql};
 use rusqlite::{Connection, Row, ToSql};
 use serde::{Deserialize, Serialize};
 
+use super::ops::TEST;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::ids::{DeliveryId, MAX_FANOUT};
 use crate::domain::time::Timestamp;
@@ -171,6 +172,9 @@ pub fn deliveries(filter: &Filter, in_flight: &[DeliveryId]) -> Selection {
     common.any_of("d.endpoint", filter.endpoints.iter().map(|id| Bound::Int(id.0.into())));
     common.any_of("d.error", filter.errors.iter().map(|kind| Bound::Int(*kind as i64)));
     common.any_of("d.code", filter.status_codes.iter().map(|code| Bound::Int((*code).into())));
+    if let Some(test) = filter.test {
+        common.text.push(format!("coalesce(d.flags, 0) & {TEST} {} 0", if test { "<>" } else { "=" }));
+    }
     if !filter.events.is_empty() {
         common.text.push(format!("({})", vec!["d.id BETWEEN ? AND ?"; filter.events.len()].join(" OR ")));
         for seq in &filter.events {

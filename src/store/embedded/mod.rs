@@ -11,12 +11,12 @@
 //! | `shared` | what all threads see |
 //! | `ledger` | order, in memory, pure |
 //! | `queue` | [`Queue`](crate::store::Queue): deliveries in and out |
-//! | `writer`, `tx`, `ops`, `counts`, `accept`, `idempotency`, `plan`, `body` | the one transaction after another |
+//! | `writer`, `tx`, `ops`, `counts`, `hours`, `accept`, `idempotency`, `plan`, `body` | the one transaction after another |
 //! | `load` | rows back into a ledger |
 //! | `recovery` | opening, and saving what a damaged file still holds |
 //! | `definitions`, `tokens`, `accounts`, `retry`, `cancel`, `bulk`, `moving`, `purge`, `beside` | what people order |
 //! | `prune`, `leftovers`, `expire`, `standstill` | what time ends, and when it stands still |
-//! | `reads`, `blocked`, `rows`, `readers`, `filter` | [`Archive`](crate::store::Archive) |
+//! | `reads`, `blocked`, `rows`, `failed`, `readers`, `filter` | [`Archive`](crate::store::Archive) |
 
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -41,7 +41,9 @@ mod definitions;
 mod destination;
 mod endpoints;
 mod expire;
+mod failed;
 mod filter;
+mod hours;
 mod idempotency;
 mod ledger;
 mod leftovers;

@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::counts::Deltas;
+use super::counts::{self, Deltas};
 use super::ledger::Entry;
 use crate::domain::attempt::{Attempt, ErrorKind, Outcome};
 use crate::domain::delivery::DeliveryState;
@@ -104,7 +104,7 @@ impl Op {
         match self {
             Self::Open { endpoint, entry } => open(db, *endpoint, entry),
             Self::Final(ended) => {
-                *deltas.entry((ended.endpoint, ended.webhook, ended.state.code())).or_default() += 1;
+                *deltas.entry(counts::ended(ended.endpoint, ended.webhook, ended.state)).or_default() += 1;
                 if ended.canceling {
                     db.prepare_cached("DELETE FROM canceling WHERE id = ?1")?.execute([ended.id.0])?;
                 }

@@ -7,20 +7,20 @@ use futures_util::future::BoxFuture;
 use rusqlite::params;
 
 use super::EmbeddedStore;
+use super::failed;
 use super::filter::{self, JOINED, Selection, Where};
 use super::ledger::Ledger;
 use super::load::event_of;
-use super::rows::{
-    DELIVERY, EVENT, attempts, audit_from, delivery_from, delivery_row, event_from, event_row, failed_groups, problem,
-};
+use super::rows::{DELIVERY, EVENT, attempts, audit_from, delivery_from, delivery_row, event_from, event_row, problem};
 use super::shared::Shared;
 use super::tx::Tx;
+use crate::clock;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, WebhookId};
 use crate::store::admin::AuditEntry;
 use crate::store::archive::{
-    Archive, AttemptRow, BlockedKey, DeliveryRow, EndpointCounts, EventRow, FailedGroup, Listed, Page, Pruned,
+    Archive, AttemptRow, BlockedKey, DeliveryRow, EndpointCounts, EventRow, FailedGroup, LastDay, Listed, Page, Pruned,
     Retention, SIBLINGS_MAX,
 };
 use crate::store::{Counts, Filter, Health, StoreError};
@@ -121,7 +121,7 @@ impl Archive for EmbeddedStore {
     }
 
     fn failed_groups(&self) -> Answer<Vec<FailedGroup>> {
-        self.shared.read(move |db| failed_groups(db).map_err(problem)).boxed()
+        self.shared.read(move |db| failed::groups(db).map_err(problem)).boxed()
     }
 
     fn attempts(&self, id: DeliveryId) -> Answer<Vec<AttemptRow>> {
@@ -146,6 +146,10 @@ impl Archive for EmbeddedStore {
 
     fn webhook_count(&self, webhook: WebhookId, state: DeliveryState) -> u64 {
         self.shared.counted(|_, w, s| w == webhook && s == state)
+    }
+
+    fn last_day(&self, webhook: WebhookId) -> LastDay {
+        self.shared.hours.lock().last_day(webhook, clock::now())
     }
 
     fn counts(&self) -> Counts {

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::accept::Intake;
 use super::counts::{self, EVENTS};
 use super::definitions;
+use super::hours;
 use super::idempotency::Memory;
 use super::ledger::Entry;
 use super::ops::meta;
@@ -79,7 +80,7 @@ pub fn restore(db: &Connection, shared: &Arc<Shared>, now: Timestamp) -> Result<
     let error = |e| schema::classify(&shared.folder.join(FILE), e);
     definitions::load(db, shared)?;
     canceled_in_flight(db, now).map_err(error)?;
-    counters(db, shared).map_err(error)?;
+    counters(db, shared, now).map_err(error)?;
     let newest: Option<i64> = db.query_row("SELECT max(seq) FROM event", [], |r| r.get(0)).map_err(error)?;
     let reserved = meta(db, "next_seq").map_err(error)?.unwrap_or(1);
     let next_seq = (newest.unwrap_or(0) + 1).max(reserved);
@@ -107,14 +108,15 @@ fn canceled_in_flight(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     )?;
     let mut deltas = counts::Deltas::default();
     ended.into_iter().for_each(|key| *deltas.entry(key).or_default() += 1);
-    counts::log(&tx, &deltas)?;
+    counts::log(&tx, &deltas, now)?;
     tx.execute("DELETE FROM canceling", [])?;
     tx.commit()
 }
 
-fn counters(db: &Connection, shared: &Shared) -> rusqlite::Result<()> {
+fn counters(db: &Connection, shared: &Shared, now: Timestamp) -> rusqlite::Result<()> {
     let folding = db.unchecked_transaction()?;
-    counts::fold(&folding)?;
+    counts::fold(&folding, now)?;
+    hours::load(&folding, &mut shared.hours.lock(), now)?;
     folding.commit()?;
     let mut rows = db.prepare("SELECT endpoint, webhook, state, n FROM counter")?;
     let mut rows = rows.query([])?;
@@ -238,6 +240,7 @@ const TABLES: &[&str] = &[
     "object_event",
     "idempotency",
     "counter",
+    "webhook_hour",
     "bulk",
     "prune_later",
     "meta",
@@ -282,7 +285,10 @@ fn salvage(
 ) -> Result<(), StoreError> {
     // Forwards until the damage, then backwards from the end: what lies beyond it is often readable.
     for direction in ["ASC", "DESC"] {
-        let rowid = if matches!(table, "attempt" | "object_event" | "counter" | "meta" | "revision" | "prune_later") {
+        let rowid = if matches!(
+            table,
+            "attempt" | "object_event" | "counter" | "webhook_hour" | "meta" | "revision" | "prune_later"
+        ) {
             "1"
         } else {
             "rowid"

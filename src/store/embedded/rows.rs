@@ -13,7 +13,7 @@ use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, WebhookId};
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
 use crate::store::admin::AuditEntry;
-use crate::store::archive::{ATTEMPTS_MAX, AttemptRow, DeliveryRow, EventRow, FailedGroup, GROUPED_MAX};
+use crate::store::archive::{ATTEMPTS_MAX, AttemptRow, DeliveryRow, EventRow};
 
 pub const EVENT: &str = "e.seq, e.received, e.type, e.label, e.object_id, e.request_id, e.plan";
 pub const DELIVERY: &str = "d.id, d.webhook, d.endpoint, d.state, d.attempts, d.due, d.finished, d.code, d.error, d.latency, \
@@ -82,27 +82,6 @@ pub fn delivery_from(r: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
         behind: None,
         event,
     })
-}
-
-/// Tests are none of them; the partial index serves it, newest first.
-pub fn failed_groups(db: &Connection) -> rusqlite::Result<Vec<FailedGroup>> {
-    db.prepare_cached(&format!(
-        "SELECT endpoint, error, code, count(*), min(finished), max(finished) FROM (
-           SELECT endpoint, error, code, finished FROM delivery INDEXED BY delivery_failed_alone
-           WHERE state = 3 AND coalesce(flags, 0) & {TEST} = 0 ORDER BY id DESC LIMIT {GROUPED_MAX})
-         GROUP BY endpoint, error, code ORDER BY 4 DESC"
-    ))?
-    .query_map([], |r| {
-        Ok(FailedGroup {
-            endpoint: EndpointId(r.get(0)?),
-            error: r.get::<_, Option<i64>>(1)?.and_then(error_kind),
-            status_code: r.get(2)?,
-            deliveries: r.get::<_, i64>(3)? as u64,
-            first: Timestamp(r.get::<_, Option<i64>>(4)?.unwrap_or(0)),
-            last: Timestamp(r.get::<_, Option<i64>>(5)?.unwrap_or(0)),
-        })
-    })?
-    .collect()
 }
 
 fn duration(micros: i64) -> Duration {

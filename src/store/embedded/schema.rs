@@ -34,6 +34,8 @@ CREATE INDEX delivery_key ON delivery(endpoint, key, position) WHERE state < 2;
 CREATE INDEX delivery_failed ON delivery(webhook, id) WHERE state IN (3, 5);
 CREATE INDEX delivery_unfinished ON delivery(id, state, webhook) WHERE state < 2;
 CREATE INDEX delivery_stopped ON delivery(id, state) WHERE state IN (3, 5);
+CREATE INDEX delivery_failed_alike ON delivery(endpoint, error, code, finished)
+  WHERE state = 3 AND coalesce(flags, 0) & 1 = 0;
 CREATE INDEX delivery_folded ON delivery(folded_from) WHERE folded_from IS NOT NULL;
 CREATE TABLE prune_later(kind INTEGER NOT NULL, since INTEGER NOT NULL, seq INTEGER NOT NULL,
   PRIMARY KEY(kind, since, seq)) WITHOUT ROWID;
@@ -49,7 +51,10 @@ CREATE INDEX idempotency_key ON idempotency(key);
 CREATE TABLE counter(
   endpoint INTEGER NOT NULL, webhook INTEGER NOT NULL, state INTEGER NOT NULL, n INTEGER NOT NULL,
   PRIMARY KEY(endpoint, webhook, state)) WITHOUT ROWID;
-CREATE TABLE counter_change(id INTEGER PRIMARY KEY, changes BLOB NOT NULL);
+CREATE TABLE counter_change(id INTEGER PRIMARY KEY, hour INTEGER NOT NULL, changes BLOB NOT NULL);
+CREATE TABLE webhook_hour(
+  hour INTEGER NOT NULL, webhook INTEGER NOT NULL, state INTEGER NOT NULL, n INTEGER NOT NULL,
+  PRIMARY KEY(hour, webhook, state)) WITHOUT ROWID;
 CREATE TABLE endpoint(
   id INTEGER PRIMARY KEY AUTOINCREMENT, url TEXT NOT NULL, origin TEXT NOT NULL, control TEXT NOT NULL, live TEXT NOT NULL,
   patch TEXT NOT NULL, UNIQUE(url, origin));
@@ -73,9 +78,6 @@ CREATE TABLE meta(k TEXT PRIMARY KEY, v INTEGER NOT NULL) WITHOUT ROWID;
 
 /// Retries by age. Made at open, for files that were made without it.
 const AGING: &str = "CREATE INDEX IF NOT EXISTS delivery_aging ON delivery(webhook, first_attempt) WHERE state = 1";
-
-/// Failed deliveries without the canceled ones, for their groups. Made at open as well.
-const FAILED_ALONE: &str = "CREATE INDEX IF NOT EXISTS delivery_failed_alone ON delivery(id) WHERE state = 3";
 
 /// Opens the database for writing, making it when the folder is empty.
 ///
@@ -101,7 +103,6 @@ pub fn open_writer(folder: &Path) -> Result<Connection, StoreError> {
     ))
     .map_err(ours)?;
     db.execute_batch(AGING).map_err(ours)?;
-    db.execute_batch(FAILED_ALONE).map_err(ours)?;
     db.execute_batch(super::accounts::TABLES).map_err(ours)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)

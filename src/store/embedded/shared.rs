@@ -16,12 +16,14 @@ use tokio::sync::{oneshot, watch};
 
 use super::accounts::People;
 use super::body::{Budget, Recent};
+use super::hours::{Hours, hour_of};
 use super::ledger::{Ledger, RESIDENT_MAX};
 use super::ops::Op;
 use super::readers::Readers;
 use super::standstill::Standstill;
 use super::tx::Tx;
 use super::writer::{Command, Job};
+use crate::clock;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::endpoint::LiveState;
 use crate::domain::ids::{DeliveryId, EndpointId, WebhookId};
@@ -65,6 +67,8 @@ pub struct Shared {
     counters: Mutex<Counters>,
     /// The same for tests, which appear in no other count.
     tests: Mutex<Counters>,
+    /// The same of the last hours, by webhook.
+    pub hours: Mutex<Hours>,
     /// Told what happens to deliveries and endpoints.
     pub changes: Changes,
     health: RwLock<Health>,
@@ -93,6 +97,7 @@ impl Shared {
             people: RwLock::default(),
             counters: Mutex::default(),
             tests: Mutex::default(),
+            hours: Mutex::default(),
             changes: Changes::default(),
             health: RwLock::new(Health::Ok),
             ended: watch::Sender::new(None),
@@ -230,7 +235,7 @@ impl Shared {
 
     /// New definitions are in force: deliveries of webhooks that stopped step aside, those that returned come back.
     pub fn set_definitions(&self, set: Arc<DefinitionSet>) {
-        self.standstill.follow(&set.webhooks, crate::clock::now());
+        self.standstill.follow(&set.webhooks, clock::now());
         let sent = set.webhooks.iter().filter(|w| w.active() && !w.moving);
         let active: Arc<HashSet<WebhookId>> = Arc::new(sent.map(|w| w.id).collect());
         *self.definitions.write() = set;
@@ -306,6 +311,7 @@ impl Shared {
     /// A delivery has ended: one less is waiting, one more is counted.
     pub fn ended(&self, endpoint: EndpointId, webhook: WebhookId, state: DeliveryState) {
         self.count(endpoint, webhook, state, 1);
+        self.hours.lock().add(hour_of(clock::now()), webhook, state, 1);
         self.backlog_change(-1);
         metrics().deliveries_ended(state, 1);
     }

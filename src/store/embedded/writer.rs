@@ -322,7 +322,7 @@ fn begin(tx: &mut Tx<'_>, sweep: bool, fold: bool) -> rusqlite::Result<()> {
     }
     tx.db.execute_batch("BEGIN IMMEDIATE")?;
     if fold {
-        counts::fold(tx.db)?;
+        counts::fold(tx.db, tx.now)?;
     }
     tx.drain()?;
     if sweep && relaxed {
@@ -372,7 +372,7 @@ fn run(
 }
 
 fn commit(tx: &Tx<'_>) -> rusqlite::Result<()> {
-    counts::log(tx.db, &tx.deltas)?;
+    counts::log(tx.db, &tx.deltas, tx.now)?;
     let events = tx.deltas.contains_key(&counts::EVENTS);
     if events {
         crate::crash::point("before_commit");

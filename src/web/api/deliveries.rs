@@ -6,10 +6,9 @@ use serde_json::json;
 
 use super::delivery_view::{AttemptView, DeliveryView, Surroundings};
 use super::events::EventDetail;
-use super::sent_request::{SentRequest, sent_request};
+use super::sent_request::{SentRequest, history};
 use crate::domain::attempt::ErrorKind;
 use crate::domain::ids::{DeliveryId, EndpointId, Named, PublicId};
-use crate::domain::payload_url::is_template;
 use crate::domain::time::Timestamp;
 use crate::store::archive::DeliveryRow;
 use crate::web::State;
@@ -44,17 +43,11 @@ struct DeliveryDetail<'a> {
 /// `GET /api/deliveries/{id}/`
 pub async fn get(_auth: Allowed<Read>, state: State, id: web::Path<PublicId>) -> Result<HttpResponse, ApiError> {
     let row = find(&state, *id).await?;
-    let mut attempts = state.store.attempts(row.id).await?;
     let stored = state.store.event(row.id.event()).await?;
     let Some((event_row, Some(event))) = stored else {
         return Err(ApiError::not_found(format!("the event of delivery {id} is no longer kept")));
     };
-    let request = sent_request(&state, &row, &event, attempts.last()).await?;
-    if let (Some(last), Some(request)) = (attempts.last_mut(), &request)
-        && is_template(&last.attempt.url)
-    {
-        last.attempt.url = request.url.as_str().into();
-    }
+    let (attempts, request) = history(&state, &row, Some(&event)).await?;
     let around = Surroundings::of(&state, std::slice::from_ref(&row)).await;
     Ok(HttpResponse::Ok().json(DeliveryDetail {
         row: around.view_with(row, EventDetail::new(event_row, Some(&event))),
@@ -66,7 +59,7 @@ pub async fn get(_auth: Allowed<Read>, state: State, id: web::Path<PublicId>) ->
 #[derive(Serialize)]
 struct GroupView {
     endpoint_id: EndpointId,
-    error: Option<ErrorKind>,
+    error: ErrorKind,
     status_code: Option<u16>,
     deliveries: u64,
     first_at: Timestamp,

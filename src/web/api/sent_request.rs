@@ -25,11 +25,29 @@ pub struct SentRequest {
     pub body: String,
 }
 
-/// The request of the last attempt, or what the first one would be.
+/// The attempts of a delivery, with the request of the last one or what the first one would be.
+///
+/// A success at the first attempt is kept without its URL; where that is a template, it is the request's.
 ///
 /// # Errors
-/// The store could not be read. A revision that is no longer kept, or cannot be rendered, is `None`.
-pub async fn sent_request(
+/// The store could not be read. An event or a revision that is no longer kept, or cannot be rendered, is `None`.
+pub async fn history(
+    state: &AppState,
+    row: &DeliveryRow,
+    event: Option<&Event>,
+) -> Result<(Vec<AttemptRow>, Option<SentRequest>), StoreError> {
+    let mut attempts = state.store.attempts(row.id).await?;
+    let Some(event) = event else { return Ok((attempts, None)) };
+    let request = sent_request(state, row, event, attempts.last()).await?;
+    if let (Some(last), Some(request)) = (attempts.last_mut(), &request)
+        && is_template(&last.attempt.url)
+    {
+        last.attempt.url = request.url.as_str().into();
+    }
+    Ok((attempts, request))
+}
+
+async fn sent_request(
     state: &AppState,
     row: &DeliveryRow,
     event: &Event,
@@ -53,7 +71,7 @@ pub async fn sent_request(
     let number = last.map_or(1, |last| last.number);
     let at = last.map_or_else(crate::clock::now, |last| last.attempt.started_at);
     let source = render::Source { event, folded_from: folded_from.as_deref(), version };
-    // A first attempt that succeeded is kept without its URL: of a template it is rendered again.
+    // Of a template it is rendered again.
     let url = last.map(|last| last.attempt.url.to_string()).filter(|url| !is_template(url));
     let id = row.public_id.to_string();
     Ok(spec.and_then(|spec| rendered(&spec, source, &Sending { id, number, at, url }).ok()))

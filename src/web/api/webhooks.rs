@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::catalog::validate::{self, FieldErrors, Valid};
 use crate::catalog::{masked, to_json};
@@ -27,7 +27,7 @@ const CHANGES_BETWEEN: usize = 64;
 pub async fn list(_auth: Allowed<Read>, state: State, req: HttpRequest) -> Result<HttpResponse, ApiError> {
     let listed = listed(&state, Query::of(&req))?;
     let links = Links::new(own_url(&req, &state.config()), req.query_string());
-    Ok(HttpResponse::Ok().json(ListBody::new(listed, &links, |w| to_json(&w))))
+    Ok(HttpResponse::Ok().json(ListBody::new(listed, &links, |w| view(&state, &w))))
 }
 
 /// The webhooks that `query` asks for.
@@ -51,15 +51,22 @@ pub fn listed(state: &State, mut query: Query) -> Result<Listed<Arc<Webhook>>, A
     Ok(page_of(webhooks, page, |w| i64::from(w.id.0)))
 }
 
+/// The definition, and what became of its deliveries lately.
+fn view(state: &State, webhook: &Webhook) -> Value {
+    let mut shown = to_json(webhook);
+    shown["last_24h"] = json!(state.store.last_day(webhook.id));
+    shown
+}
+
 /// `GET /api/webhooks/{id}/`
 pub async fn get(_auth: Allowed<Read>, state: State, id: web::Path<u32>) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Ok().json(to_json(&*find(&state, WebhookId(*id))?)))
+    Ok(HttpResponse::Ok().json(view(&state, &*find(&state, WebhookId(*id))?)))
 }
 
 /// `POST /api/webhooks/`
 pub async fn create(auth: Allowed<Admin>, state: State, body: JsonObject) -> Result<HttpResponse, ApiError> {
     let webhook = create_one(&state, &auth.token.name, &Value::Object(body.0)).await?;
-    Ok(HttpResponse::Created().json(to_json(&webhook)))
+    Ok(HttpResponse::Created().json(view(&state, &webhook)))
 }
 
 pub async fn create_one(state: &State, actor: &str, input: &Value) -> Result<Arc<Webhook>, ApiError> {
@@ -79,7 +86,7 @@ pub async fn replace(
     body: JsonObject,
 ) -> Result<HttpResponse, ApiError> {
     let webhook = update(&state, &auth.token.name, WebhookId(*id), &Value::Object(body.0), validate::replace).await?;
-    Ok(HttpResponse::Ok().json(to_json(&webhook)))
+    Ok(HttpResponse::Ok().json(view(&state, &webhook)))
 }
 
 /// `PATCH /api/webhooks/{id}/`
@@ -90,7 +97,7 @@ pub async fn change(
     body: JsonObject,
 ) -> Result<HttpResponse, ApiError> {
     let webhook = update(&state, &auth.token.name, WebhookId(*id), &Value::Object(body.0), validate::patch).await?;
-    Ok(HttpResponse::Ok().json(to_json(&webhook)))
+    Ok(HttpResponse::Ok().json(view(&state, &webhook)))
 }
 
 /// `DELETE /api/webhooks/{id}/`: cancels its undelivered deliveries; a header tells how many.

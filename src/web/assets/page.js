@@ -71,13 +71,15 @@
   // A page is fetched again and its live part swapped; nothing moves while somebody types, selects or looks elsewhere.
   const live = () => $("[data-live]");
   let waiting = false, last = 0, failures = 0, asking = 0, polling = 0;
-  const changed = (field) => (field.type === "checkbox" || field.type === "radio" ? field.checked !== field.defaultChecked
+  // A choice of how something is shown is none of them.
+  const FIELDS = 'input:not([type="radio"]), textarea, select';
+  const changed = (field) => (field.type === "checkbox" ? field.checked !== field.defaultChecked
     : field.tagName === "SELECT" ? [...field.options].some((o) => o.selected !== o.defaultSelected && o.defaultSelected) : field.value !== field.defaultValue);
   function busy() {
     const part = live();
     const active = document.activeElement;
-    const typing = active && part && part.contains(active) && active.matches("input, textarea, select");
-    const filled = part && $$("input, textarea, select", part).some(changed);
+    const typing = active && part && part.contains(active) && active.matches(FIELDS);
+    const filled = part && $$(FIELDS, part).some(changed);
     return document.hidden || !document.hasFocus() && body.dataset.blurred || asking > 0 || picked() > 0 || typing || filled || opened() || String(getSelection() || "").length > 0;
   }
   // One that is under the pointer or has the focus does not move: its rows stay where they are.
@@ -115,11 +117,13 @@
       if (!asked && !settle(part, fresh)) return;
       if (same) data.forEach((gap) => { gap.removeAttribute("data-chart"); gap.setAttribute("data-gap", ""); });
       const focus = nameOf(document.activeElement), scrolled = $$(".scroll, pre", part).map((e) => [e.scrollLeft, e.scrollTop]);
+      const chosen = $$('input[type="radio"]:checked', part).map((radio) => `${radio.name}=${radio.value}`);
       const open = new Set($$("details[open]", part).map(detail(part)));
       htmx.swap(part, fresh.outerHTML, { swapStyle: "outerHTML" });
       const now = live();
       $$("[data-gap]", now).forEach((gap, i) => gap.replaceWith(charts[i]));
       $$("details", now).forEach((d) => { if (open.has(detail(now)(d))) d.open = true; });
+      $$('input[type="radio"]', now).forEach((radio) => { if (chosen.includes(`${radio.name}=${radio.value}`)) radio.checked = true; });
       $$(".scroll, pre", now).forEach((e, i) => { if (scrolled[i]) [e.scrollLeft, e.scrollTop] = scrolled[i]; });
       find(now, focus)?.focus({ preventScroll: true });
     } catch { stale("Live updates are interrupted; what is shown may be old."); } finally {
@@ -149,7 +153,7 @@
     if (!element || !element.matches || !element.matches(FOCUSABLE) || !live()?.contains(element)) return null;
     const row = element.closest("tr[data-href]"), form = element.closest("form");
     return JSON.stringify([row && row.dataset.href, element.tagName, element.id, element.getAttribute("href"), element.getAttribute("popovertarget"),
-      element.getAttribute("data-act"), form && !element.dataset.act && form.getAttribute("action"), element.tagName === "SUMMARY" && element.textContent]);
+      element.getAttribute("data-act"), element.type === "radio" && element.value, form && !element.dataset.act && form.getAttribute("action"), element.tagName === "SUMMARY" && element.textContent]);
   }
   const find = (part, name) => (name ? $$(FOCUSABLE, part).find((element) => nameOf(element) === name) : null);
   // The live part is a new one.

@@ -16,7 +16,7 @@ use crate::store::archive::DeliveryRow;
 use crate::web::State;
 use crate::web::api::deliveries::find;
 use crate::web::api::delivery_view::{AttemptView, Surroundings};
-use crate::web::api::sent_request::{SentRequest, sent_request};
+use crate::web::api::sent_request::{SentRequest, history};
 use crate::web::auth::Read;
 
 /// Siblings shown; the event's page has the rest.
@@ -61,8 +61,11 @@ struct Facts {
 /// The request, in the forms people want it.
 struct Request {
     sent: SentRequest,
-    pretty: String,
+    /// The body with line breaks and indents, where that is another text and not too much.
+    pretty: Option<String>,
     curl: String,
+    /// The command reads the body from a file.
+    from_file: bool,
 }
 
 /// An attempt with its times in words.
@@ -83,12 +86,8 @@ pub async fn show(
 ) -> Result<HttpResponse, Failure> {
     let frame = Frame::new(&req, &state, Some(&person.who)).page("deliveries", "Delivery");
     let found = find(&state, *id).await?;
-    let attempts = state.store.attempts(found.id).await?;
     let event = state.store.event(found.id.event()).await?.and_then(|(_, event)| event);
-    let request = match &event {
-        Some(event) => sent_request(&state, &found, event, attempts.last()).await?.map(Request::new),
-        None => None,
-    };
+    let (attempts, request) = history(&state, &found, event.as_deref()).await?;
     let siblings = siblings(&state, &found, &frame).await?;
     let names = Names::of(&state);
     let attempts: Vec<_> = attempts.into_iter().map(|row| Attempted::new(row.into(), &frame)).collect();
@@ -97,7 +96,7 @@ pub async fn show(
     let steps = steps(&found, &row, &attempts, &frame);
     frame::page(&Delivery {
         steps,
-        request,
+        request: request.map(Request::new),
         attempts,
         siblings,
         changes: event.as_ref().and_then(|e| e.member("snapshots")).map(diff::changes).unwrap_or_default(),
@@ -136,22 +135,23 @@ impl Facts {
 
 impl Request {
     fn new(sent: SentRequest) -> Self {
-        Self { pretty: show::pretty(&sent.body), curl: curl(&sent), sent }
+        let huge = sent.body.len() > show::TEXT_MAX;
+        let pretty = (!huge).then(|| show::pretty(&sent.body)).filter(|pretty| *pretty != sent.body);
+        Self { pretty, curl: curl(&sent, huge), from_file: huge, sent }
     }
 }
 
-/// A command that sends the same. What is masked stays so, and has to be filled in.
-fn curl(sent: &SentRequest) -> String {
+/// A command that sends the same. What is masked stays so, and has to be filled in. `huge`: the body is in a file.
+fn curl(sent: &SentRequest, huge: bool) -> String {
     // Brackets and braces of the URL are meant as they are, and a body that begins with "@" is no name of a file.
     let mut command = format!("curl --globoff -X {} {}", sent.method, quoted(&sent.url));
     for (name, value) in sent.headers.pairs() {
         command.push_str(&format!(" \\\n  -H {}", quoted(&format!("{name}: {value}"))));
     }
-    match sent.body.len() {
-        0 => {}
-        // Save `request.body` of the REST API's answer as this file.
-        n if n > show::TEXT_MAX => command.push_str(" \\\n  --data-binary @body"),
-        _ => command.push_str(&format!(" \\\n  --data-raw {}", quoted(&sent.body))),
+    if huge {
+        command.push_str(" \\\n  --data-binary @body");
+    } else if !sent.body.is_empty() {
+        command.push_str(&format!(" \\\n  --data-raw {}", quoted(&sent.body)));
     }
     command
 }
@@ -219,5 +219,19 @@ mod tests {
     #[test]
     fn a_quoted_word_is_one_word_whatever_is_in_it() {
         assert_eq!(quoted("a 'b' $(c) `d`\n"), "'a '\\''b'\\'' $(c) `d`\n'");
+    }
+
+    fn request(body: &str) -> Request {
+        let (url, headers) = ("http://h/".to_owned(), Default::default());
+        Request::new(SentRequest { method: "POST", url, headers, body: body.to_owned() })
+    }
+
+    #[test]
+    fn a_body_is_shown_twice_only_where_that_helps_and_is_not_too_much() {
+        assert_eq!(request("{\"a\":1}").pretty.as_deref(), Some("{\n  \"a\": 1\n}"));
+        assert_eq!(request("a=1&b=2").pretty, None);
+        let huge = request(&format!("{{\"a\":\"{}\"}}", "x".repeat(show::TEXT_MAX)));
+        assert!(huge.pretty.is_none() && huge.curl.ends_with("--data-binary @body"), "{}", huge.curl);
+        assert!(request("").curl.ends_with("'http://h/'"));
     }
 }

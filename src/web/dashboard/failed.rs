@@ -8,9 +8,8 @@ use super::frame::{self, Frame};
 use super::rows::Names;
 use super::session::Person;
 use super::show;
-use crate::domain::delivery::DeliveryState;
 use crate::domain::ids::EndpointId;
-use crate::store::archive::{FailedGroup, GROUPED_MAX};
+use crate::store::archive::FailedGroup;
 use crate::web::State;
 use crate::web::auth::Read;
 
@@ -20,8 +19,6 @@ struct Failed {
     frame: Frame,
     groups: Vec<Group>,
     total: u64,
-    /// Older ones are in no group.
-    truncated: bool,
 }
 
 /// Deliveries that failed alike.
@@ -41,14 +38,18 @@ struct Group {
 
 impl Group {
     fn new(group: &FailedGroup, names: &Names, frame: &Frame) -> Self {
-        let mut pairs = vec![("status", "failed".to_owned()), ("endpoint_id", group.endpoint.to_string())];
-        pairs.extend(group.error.map(|error| ("error", error.as_str().to_owned())));
+        // Exactly the deliveries that are counted: an error other than an answer has no status code.
+        let mut pairs = vec![
+            ("status", "failed".to_owned()),
+            ("test", "false".to_owned()),
+            ("endpoint_id", group.endpoint.to_string()),
+            ("error", group.error.as_str().to_owned()),
+        ];
         pairs.extend(group.status_code.map(|code| ("status_code", code.to_string())));
         let query = form_urlencoded::Serializer::for_suffix(String::from("?"), 1).extend_pairs(&pairs).finish();
-        let result = match (group.status_code, group.error) {
-            (Some(code), _) => format!("answered {code}"),
-            (None, Some(error)) => show::words(error.as_str()),
-            (None, None) => "never attempted".to_owned(),
+        let result = match group.status_code {
+            Some(code) => format!("answered {code}"),
+            None => show::words(group.error.as_str()),
         };
         Self {
             endpoint_id: group.endpoint,
@@ -68,9 +69,7 @@ pub async fn show(person: Person<Read>, state: State, req: HttpRequest) -> Resul
     let frame = Frame::new(&req, &state, Some(&person.who)).page("failed", "Failed deliveries");
     let names = Names::of(&state);
     let groups = state.store.failed_groups().await?;
-    let counts = state.store.counts();
-    let total = counts.by_state.get(&DeliveryState::Failed).copied().unwrap_or(0);
-    let grouped: u64 = groups.iter().map(|group| group.deliveries).sum();
+    let total = groups.iter().map(|group| group.deliveries).sum();
     let groups = groups.iter().map(|group| Group::new(group, &names, &frame)).collect();
-    frame::page(&Failed { frame, groups, total, truncated: grouped >= GROUPED_MAX as u64 })
+    frame::page(&Failed { frame, groups, total })
 }

@@ -11,6 +11,7 @@ use askama::Template;
 
 use super::PATH;
 use super::frame::{self, Frame};
+use super::remote;
 use super::session::{self, Who};
 use crate::store::StoreError;
 use crate::store::admin::Scope;
@@ -101,14 +102,20 @@ impl ResponseError for Failure {
     }
 }
 
-/// Middleware: puts failures on a page, with the frame that the request asks for.
+/// Middleware: puts failures on a page, with the frame that the request asks for; strangers may be known to a proxy.
 pub async fn explain(
     req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let answer = next.call(req).await?.map_into_boxed_body();
-    let Some((status, detail, retry_after)) = answer.response().error().and_then(told) else { return Ok(answer) };
     let Some(state) = answer.request().app_data::<State>() else { return Ok(answer) };
+    let failure = answer.response().error().and_then(|error| error.as_error::<Failure>());
+    if let Some(Failure::Login(url)) = failure {
+        let Ok(entered) = remote::admit(answer.request(), state, url).await else { return Ok(answer) };
+        let (req, _) = answer.into_parts();
+        return Ok(ServiceResponse::new(req, entered));
+    }
+    let Some((status, detail, retry_after)) = answer.response().error().and_then(told) else { return Ok(answer) };
     let who = session::who(answer.request(), state);
     let frame = Frame::new(answer.request(), state, who.as_ref()).page("", title(status));
     let Ok(mut page) = frame::answer(status, &Explained { frame, detail }) else { return Ok(answer) };

@@ -4,13 +4,14 @@ use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::PATH;
 use super::backoff::Key;
 use super::failure::Failure;
 use super::form::{BEFORE_LOGIN, Form};
 use super::frame::{self, Frame, THEME};
+use super::remote::{self, Said};
 use super::session::{self, COOKIE, csrf_of, safe_return};
 use crate::clock;
 use crate::store::accounts::Holder;
@@ -18,7 +19,7 @@ use crate::store::admin::{NewAudit, Scope};
 use crate::web::State;
 use crate::web::auth;
 use crate::web::error::ApiError;
-use crate::web::external::{client_ip, is_https};
+use crate::web::external::{client_ip, is_https, peer_ip};
 use crate::web::passwords::{self, Verdict};
 
 #[derive(Template)]
@@ -32,6 +33,8 @@ struct Login {
     name: String,
     /// There are accounts with passwords at all.
     users: bool,
+    /// Of the proxy in front.
+    said: Said,
 }
 
 /// `GET …/login/`
@@ -62,7 +65,8 @@ fn login_page(
     let csrf = csrf_of(&secret);
     let frame = Frame::new(req, state, None).page("login", "Log in");
     let users = !state.store.users().is_empty();
-    let mut answer = frame::answer(status, &Login { frame, csrf, next, problem, name, users })?;
+    let mut answer =
+        frame::answer(status, &Login { frame, csrf, next, problem, name, users, said: Said::of(req, state) })?;
     add_cookie(&mut answer, &before_login(req, state, secret))?;
     Ok(answer)
 }
@@ -77,11 +81,14 @@ pub fn before_login<'a>(req: &HttpRequest, state: &State, secret: String) -> Coo
         .finish()
 }
 
-/// `POST …/login/`: a name with its password, or an API token.
+/// `POST …/login/`: a name with its password, an API token, or whom the proxy in front names.
 pub async fn enter(req: HttpRequest, state: State, form: Form) -> Result<HttpResponse, Failure> {
     let (name, now) = (form.get("name").trim().to_owned(), clock::now());
     let base = state.config().server.base_path.clone();
     let next = safe_return(form.get("next"), &base).unwrap_or_else(|| format!("{base}{PATH}/"));
+    if form.has("remote") {
+        return remote::go_on(&req, &state, next).await;
+    }
     let address = client_ip(&req, &state.config()).map_or_else(String::new, |ip| ip.to_string());
     let by_name = form.get("token").trim().is_empty();
     let mut keys = vec![Key::address(&address)];
@@ -163,7 +170,11 @@ pub async fn begin(
     next: String,
 ) -> Result<HttpResponse, Failure> {
     let (session, secret) = session::begin(holder);
-    let audit = NewAudit { target: format!("session of {actor}"), actor, action: "session.open", detail: Value::Null };
+    let detail = match holder {
+        Holder::Remote(_) => json!({ "named_by": peer_ip(req).map(|ip| ip.to_string()) }),
+        Holder::User(_) | Holder::Token(_) => Value::Null,
+    };
+    let audit = NewAudit { target: format!("session of {actor}"), actor, action: "session.open", detail };
     state.store.open_session(session, audit).await?;
     let mut answer = frame::go(next);
     add_cookie(&mut answer, &session::cookie(req, state, secret))?;

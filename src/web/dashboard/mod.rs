@@ -30,6 +30,7 @@ mod login;
 mod many;
 mod orders;
 mod overview;
+mod remote;
 mod rows;
 mod service;
 mod session;

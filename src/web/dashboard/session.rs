@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::store::accounts::{Holder, Session};
 use crate::store::admin::Scope;
 use crate::web::auth::{self, Needs};
-use crate::web::external::is_https;
+use crate::web::external::{RemoteUser, is_https, remote_user};
 use crate::web::{AppState, State};
 
 /// The cookie that holds a session's secret.
@@ -66,9 +66,13 @@ pub fn who(req: &HttpRequest, state: &AppState) -> Option<Who> {
         return None;
     }
     let (name, scopes) = match session.holder {
-        Holder::User(id) => {
+        Holder::User(id) | Holder::Remote(id) => {
             let users = state.store.users();
             let user = users.iter().find(|user| user.id == id)?;
+            let remote = matches!(session.holder, Holder::Remote(_));
+            if remote && remote_user(req, &state.config()) != RemoteUser::Named(user.name.clone()) {
+                return None;
+            }
             (user.name.clone(), user.role.scopes().to_vec())
         }
         Holder::Token(id) => {

@@ -22,8 +22,8 @@ use crate::domain::event::EventType;
 use crate::domain::ids::WebhookId;
 use crate::domain::payload_url::mask_userinfo;
 use crate::domain::webhook::{Source, Webhook};
-use crate::store::Filter;
-use crate::store::archive::{Listed, Page};
+use crate::store::archive::{LastDay, Listed, Page};
+use crate::store::{Filter, Store};
 use crate::web::State;
 use crate::web::api::sent_request::SentRequest;
 use crate::web::api::{webhook_tools, webhooks as api};
@@ -54,12 +54,16 @@ struct Line {
     url: String,
     source: &'static str,
     editable: bool,
+    /// Ever, of what is kept.
     delivered: u64,
     failed: u64,
+    last_day: LastDay,
 }
 
 impl Line {
-    fn new(webhook: &Webhook, (delivered, failed): (u64, u64)) -> Self {
+    /// The numbers are from kept counters.
+    fn new(webhook: &Webhook, store: &dyn Store) -> Self {
+        let ended = |state| store.webhook_count(webhook.id, state);
         let spec = &webhook.spec;
         let events: Vec<_> = EventType::ALL.into_iter().filter(|t| spec.wants(*t)).map(EventType::as_str).collect();
         let models = match spec.models.as_slice() {
@@ -84,16 +88,11 @@ impl Line {
             url: mask_userinfo(&spec.payload_url),
             source,
             editable: webhook.source == Source::Api,
-            delivered,
-            failed,
+            delivered: ended(DeliveryState::Delivered),
+            failed: ended(DeliveryState::Failed),
+            last_day: store.last_day(webhook.id),
         }
     }
-}
-
-/// From kept counters: how many were delivered and failed.
-fn ended(state: &State, id: WebhookId) -> (u64, u64) {
-    let count = |of| state.store.webhook_count(id, of);
-    (count(DeliveryState::Delivered), count(DeliveryState::Failed))
 }
 
 /// `GET …/`
@@ -102,7 +101,7 @@ pub async fn list(person: Person<Read>, state: State, req: HttpRequest) -> Resul
     let (filters, _) = Filters::of(&req)?;
     let text = without_notice(&req);
     let Listed { rows: found, previous, next, count } = api::listed(&state, Query::parse(&text))?;
-    let lines = found.iter().map(|webhook| Line::new(webhook, ended(&state, webhook.id))).collect();
+    let lines = found.iter().map(|webhook| Line::new(webhook, &*state.store)).collect();
     let links = Links::new(req.path().to_owned(), &text);
     let list = ListBody::new(Listed { rows: lines, previous, next, count }, &links, |line| line);
     frame::page(&Webhooks { frame, filters, list })
@@ -144,7 +143,7 @@ pub async fn show(
         Err(error) => (asked, Some(Err(error.text()))),
     };
     let page = Shown {
-        line: Line::new(&webhook, ended(&state, webhook.id)),
+        line: Line::new(&webhook, &*state.store),
         fields: Fields::of(masked(&webhook.spec)),
         recent: rows(&state, recent, &frame).await,
         preview,
