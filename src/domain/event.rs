@@ -224,12 +224,7 @@ impl Event {
 
     /// 64-bit hash of model and object id: the ordering key under `ordering = "object"`. `None`: it is its own key.
     pub fn object_key(&self) -> Option<u64> {
-        let id = self.object_id.as_deref()?;
-        let mut text = Vec::with_capacity(self.model.label.len() + 1 + id.len());
-        text.extend_from_slice(self.model.label.as_bytes());
-        text.push(0);
-        text.extend_from_slice(id.as_bytes());
-        Some(xxhash_rust::xxh3::xxh3_64(&text))
+        self.object_id.as_deref().map(|id| object_key(&self.model.label, id))
     }
 
     fn text(&self, member: &Member) -> Option<&str> {
@@ -240,6 +235,15 @@ impl Event {
         let own = self.member(member).and_then(scan::string);
         own.or_else(|| scan::first(self.member("request")?, in_request).ok().flatten().and_then(scan::string))
     }
+}
+
+/// 64-bit hash of a kind of thing, like a model's label, and an id among its kind.
+pub fn object_key(kind: &str, id: &str) -> u64 {
+    let mut text = Vec::with_capacity(kind.len() + 1 + id.len());
+    text.extend_from_slice(kind.as_bytes());
+    text.push(0);
+    text.extend_from_slice(id.as_bytes());
+    xxhash_rust::xxh3::xxh3_64(&text)
 }
 
 /// The top-level members while the event is being made.

@@ -52,6 +52,17 @@ pub struct Listed<T> {
     pub next: Option<i64>,
     /// Exact where kept counters answer it.
     pub count: Option<u64>,
+    /// Not everything was looked at, and the page has fewer rows than it could: where that ended.
+    pub looked: Option<Looked>,
+}
+
+/// How far a search came; what lies beyond may match as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// Towards the older ones.
+    BackTo(Timestamp),
+    /// Towards the newer ones.
+    UpTo(Timestamp),
 }
 
 impl<T> Listed<T> {
@@ -68,7 +79,40 @@ impl<T> Listed<T> {
             Edge::After(row) => (first.or(Some(row)), last.filter(|_| more)),
             Edge::Before(row) => (first.filter(|_| more), last.or(Some(row))),
         };
-        Self { rows, previous, next, count }
+        Self { rows, previous, next, count, looked: None }
+    }
+
+    /// The same of a list that is newest first and whose search may have ended early: at this row and time, both
+    /// included, in the direction the page is read.
+    pub fn found(
+        rows: Vec<T>,
+        page: Page,
+        count: Option<u64>,
+        end: Option<(i64, Timestamp)>,
+        key: impl Fn(&T) -> i64,
+    ) -> Self {
+        let (more, full) = (rows.len() > page.limit, rows.len() >= page.limit);
+        let mut listed = Self::new(rows, page, count, key);
+        match page.edge {
+            // The row itself may be one of those on the other page.
+            Edge::After(row) if listed.rows.is_empty() => listed.previous = Some(row.saturating_sub(1)),
+            Edge::Before(row) if listed.rows.is_empty() => listed.next = Some(row.saturating_add(1)),
+            _ => {}
+        }
+        if let Some((row, at)) = end.filter(|_| !more) {
+            let (edge, looked) = match page.is_backward() {
+                false => (&mut listed.next, Looked::BackTo(at)),
+                true => (&mut listed.previous, Looked::UpTo(at)),
+            };
+            (*edge, listed.looked) = (Some(row), (!full).then_some(looked));
+        }
+        listed
+    }
+
+    /// The same places with other rows.
+    pub fn map<U>(self, rows: impl FnOnce(Vec<T>) -> Vec<U>) -> Listed<U> {
+        let Self { previous, next, count, looked, .. } = self;
+        Listed { rows: rows(self.rows), previous, next, count, looked }
     }
 }
 
@@ -191,6 +235,7 @@ type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
 pub trait Archive: Send + Sync {
     /// An event, and what it said; of one that no webhook matched only the row is kept.
     fn event(&self, seq: EventSeq) -> Answer<Option<(EventRow, Option<Arc<Event>>)>>;
+    /// Newest first, as deliveries are. A search looks at a bounded part: see [`Listed::looked`].
     fn events(&self, filter: Filter, page: Page) -> Answer<Listed<EventRow>>;
 
     /// Correct at once, also for what has no row yet.

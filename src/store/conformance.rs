@@ -23,6 +23,7 @@ mod leftovers;
 mod model;
 pub mod pruning;
 mod races;
+pub mod searching;
 
 pub use blocked::names_what_is_held_up;
 pub use coalescing::folds_in_order;

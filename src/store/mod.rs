@@ -20,10 +20,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::domain::attempt::{Attempt, ErrorKind};
+use crate::domain::attempt::Attempt;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::endpoint::{Control, Endpoint, LiveState};
-use crate::domain::event::{Event, EventType};
+use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, PublicId, WebhookId};
 use crate::domain::policy::Ordering;
 use crate::domain::time::Timestamp;
@@ -35,11 +35,13 @@ mod changes;
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
+mod filter;
 
 pub use accounts::Accounts;
 pub use admin::{Definitions, NewEndpoint};
 pub use archive::Archive;
 pub use changes::Changes;
+pub use filter::{Between, Filter};
 
 /// Why the store could not do what was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -212,29 +214,6 @@ pub enum Next {
         counted: bool,
     },
     Failed,
-}
-
-/// Which deliveries an operation by filter means. Empty lists mean "any".
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Filter {
-    pub states: Vec<DeliveryState>,
-    pub webhooks: Vec<WebhookId>,
-    pub endpoints: Vec<EndpointId>,
-    pub events: Vec<EventSeq>,
-    /// Labels, `dcim.site`.
-    pub models: Vec<String>,
-    pub object_ids: Vec<String>,
-    pub event_types: Vec<EventType>,
-    pub request_ids: Vec<String>,
-    /// What came of the last attempt.
-    pub errors: Vec<ErrorKind>,
-    pub status_codes: Vec<u16>,
-    /// Requests made by `test/` alone, or all but them.
-    pub test: Option<bool>,
-    pub created_gte: Option<Timestamp>,
-    pub created_lt: Option<Timestamp>,
-    /// Text looked for in model, object id and request id, case-insensitive.
-    pub q: Option<String>,
 }
 
 /// What a retry or resend will meet.

@@ -1,5 +1,7 @@
 //! Which deliveries or events are meant: the same words in a query string and in the JSON body of a bulk action.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use super::error::{ApiError, FieldErrors};
@@ -25,11 +27,18 @@ pub const DELIVERY_FILTERS: &[&str] = &[
     "test",
     "created__gte",
     "created__lt",
+    "attempts__gte",
+    "attempts__lt",
+    "latency_ms__gte",
+    "latency_ms__lt",
+    "next_attempt__gte",
+    "next_attempt__lt",
     "q",
 ];
 
 /// What events can be filtered by.
-pub const EVENT_FILTERS: &[&str] = &["model", "object_id", "event", "request_id", "created__gte", "created__lt", "q"];
+pub const EVENT_FILTERS: &[&str] =
+    &["model", "object_id", "event", "request_id", "matched", "created__gte", "created__lt", "q"];
 
 /// Most values one filter may name.
 const MAX_VALUES: usize = 1_000;
@@ -102,8 +111,15 @@ fn set(filter: &mut Filter, name: &str, value: &str, models: &Models) -> Result<
         "error" => filter.errors.push(error_kind(value)?),
         "status_code" => filter.status_codes.push(status_code(value)?),
         "test" => once(&mut filter.test, yes_or_no(value)?)?,
-        "created__gte" => once(&mut filter.created_gte, timestamp(value)?)?,
-        "created__lt" => once(&mut filter.created_lt, timestamp(value)?)?,
+        "created__gte" => once(&mut filter.created.gte, timestamp(value)?)?,
+        "created__lt" => once(&mut filter.created.lt, timestamp(value)?)?,
+        "attempts__gte" => once(&mut filter.attempts.gte, attempts(value)?)?,
+        "attempts__lt" => once(&mut filter.attempts.lt, attempts(value)?)?,
+        "latency_ms__gte" => once(&mut filter.latency.gte, millis(value)?)?,
+        "latency_ms__lt" => once(&mut filter.latency.lt, millis(value)?)?,
+        "next_attempt__gte" => once(&mut filter.next_attempt.gte, timestamp(value)?)?,
+        "next_attempt__lt" => once(&mut filter.next_attempt.lt, timestamp(value)?)?,
+        "matched" => once(&mut filter.matched, yes_or_no(value)?)?,
         "q" => once(&mut filter.q, value.to_owned())?,
         _ => return Err("is not a filter".to_owned()),
     }
@@ -119,6 +135,27 @@ fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), String> {
 
 fn number(value: &str) -> Result<u32, String> {
     value.parse().map_err(|_| format!("\"{value}\" is not an id; give a whole number"))
+}
+
+fn attempts(value: &str) -> Result<u32, String> {
+    value.parse().map_err(|_| format!("\"{value}\" is not a number of attempts; give a whole number"))
+}
+
+/// Milliseconds, as answers show them: with microseconds behind the point.
+fn millis(value: &str) -> Result<Duration, String> {
+    let seconds = value.parse::<f64>().map(|ms| ms / 1_000.0);
+    seconds
+        .ok()
+        .and_then(|s| Duration::try_from_secs_f64(s).ok())
+        .ok_or_else(|| format!("\"{value}\" is not a number of milliseconds"))
+}
+
+fn yes_or_no(value: &str) -> Result<bool, String> {
+    match value {
+        "true" | "True" | "1" => Ok(true),
+        "false" | "False" | "0" => Ok(false),
+        _ => Err(format!("\"{value}\" is neither true nor false")),
+    }
 }
 
 fn event_id(value: &str) -> Result<crate::domain::ids::EventSeq, String> {
@@ -149,10 +186,6 @@ fn status_code(value: &str) -> Result<u16, String> {
     code.ok_or_else(|| format!("\"{value}\" is not an HTTP status"))
 }
 
-fn yes_or_no(value: &str) -> Result<bool, String> {
-    value.parse().map_err(|_| format!("\"{value}\" is neither true nor false"))
-}
-
 /// A bare name that several models share means all of them. A label that is no longer known may still be in the archive.
 fn labels(value: &str, models: &Models) -> Result<Vec<String>, String> {
     match models.resolve(value) {
@@ -180,6 +213,7 @@ mod tests {
     use super::*;
     use crate::domain::delivery::DeliveryState;
     use crate::domain::ids::{DeliveryId, EndpointId, EventSeq, WebhookId};
+    use crate::store::Between;
 
     fn from_query(text: &str) -> Result<Filter, ApiError> {
         let pairs = form_urlencoded::parse(text.as_bytes()).into_owned().collect();
@@ -196,14 +230,19 @@ mod tests {
         let event = EventSeq(7).public(Timestamp(1_000));
         let query = format!(
             "status=failed&status=pending&webhook_id=1&endpoint_id=2&event_id={event}&model=Site&object_id=54&event=updated\
-             &request_id=r&error=timeout&status_code=502&test=false&created__gte=2026-01-31&created__lt=2026-01-31T12:00:00%2B02:00&q=rack"
+             &request_id=r&error=timeout&status_code=502&test=false&created__gte=2026-01-31&created__lt=2026-01-31T12:00:00%2B02:00&q=rack\
+             &attempts__gte=2&attempts__lt=5&latency_ms__gte=0.5&latency_ms__lt=250&next_attempt__gte=2026-01-31\
+             &next_attempt__lt=2026-01-31T10:00:00Z"
         );
         let body = json!({
             "status": ["failed", "pending"], "webhook_id": 1, "endpoint_id": [2], "event_id": event, "model": "dcim.site",
             "object_id": 54, "event": "updated", "request_id": "r",
             "error": "timeout", "status_code": 502, "test": false, "created__gte": "2026-01-31T00:00:00Z",
-            "created__lt": "2026-01-31T10:00:00Z", "q": "rack"
+            "created__lt": "2026-01-31T10:00:00Z", "q": "rack", "attempts__gte": 2, "attempts__lt": "5",
+            "latency_ms__gte": 0.5, "latency_ms__lt": 250, "next_attempt__gte": "2026-01-31",
+            "next_attempt__lt": "2026-01-31T10:00:00Z"
         });
+        let (midnight, ten) = (Timestamp(1_769_817_600_000_000), Timestamp(1_769_853_600_000_000));
         let expected = Filter {
             states: vec![DeliveryState::Failed, DeliveryState::Pending],
             webhooks: vec![WebhookId(1)],
@@ -216,8 +255,11 @@ mod tests {
             errors: vec![ErrorKind::Timeout],
             status_codes: vec![502],
             test: Some(false),
-            created_gte: Some(Timestamp(1_769_817_600_000_000)),
-            created_lt: Some(Timestamp(1_769_853_600_000_000)),
+            created: Between { gte: Some(midnight), lt: Some(ten) },
+            attempts: Between { gte: Some(2), lt: Some(5) },
+            latency: Between { gte: Some(Duration::from_micros(500)), lt: Some(Duration::from_millis(250)) },
+            next_attempt: Between { gte: Some(midnight), lt: Some(ten) },
+            matched: None,
             q: Some("rack".into()),
         };
         assert_eq!(from_query(&query).expect("a filter"), expected);
@@ -235,7 +277,12 @@ mod tests {
             ("model=Nonsense", "model"),
             ("event=renamed", "event"),
             ("created__gte=yesterday", "created__gte"),
-            ("test=maybe", "test"),
+            ("attempts__lt=-1", "attempts__lt"),
+            ("latency_ms__gte=-1", "latency_ms__gte"),
+            ("latency_ms__gte=inf", "latency_ms__gte"),
+            ("latency_ms__lt=2s", "latency_ms__lt"),
+            ("next_attempt__lt=soon", "next_attempt__lt"),
+            ("matched=true", "matched"),
             ("q=a&q=b", "q"),
             ("colour=red", "colour"),
         ] {
@@ -260,6 +307,6 @@ mod tests {
     #[test]
     fn a_plus_that_nobody_escaped_is_still_an_offset() {
         let filter = from_query("created__lt=2026-01-31T12:00:00+02:00").expect("a filter");
-        assert_eq!(filter.created_lt, Some(Timestamp(1_769_853_600_000_000)));
+        assert_eq!(filter.created.lt, Some(Timestamp(1_769_853_600_000_000)));
     }
 }

@@ -6,7 +6,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
 use super::error::ApiError;
-use crate::store::archive::{Edge, Listed, Page};
+use crate::domain::time::Timestamp;
+use crate::store::archive::{Edge, Listed, Looked, Page};
 
 /// Rows of a page when the request does not say.
 const DEFAULT_LIMIT: usize = 50;
@@ -106,6 +107,9 @@ pub struct ListBody<T> {
     pub next: Option<String>,
     pub previous: Option<String>,
     pub results: Vec<T>,
+    /// For pages; over REST a page with a `next` and few rows says the same.
+    #[serde(skip)]
+    pub looked: Option<Looked>,
 }
 
 impl<T> ListBody<T> {
@@ -116,6 +120,23 @@ impl<T> ListBody<T> {
             next: listed.next.map(|row| links.page(AFTER, row)),
             previous: listed.previous.map(|row| links.page(BEFORE, row)),
             results: listed.rows.into_iter().map(show).collect(),
+            looked: listed.looked,
+        }
+    }
+
+    /// How far back a search came that did not come to the end.
+    pub const fn looked_back(&self) -> Option<&Timestamp> {
+        match &self.looked {
+            Some(Looked::BackTo(at)) => Some(at),
+            _ => None,
+        }
+    }
+
+    /// The same towards the newer ones.
+    pub const fn looked_on(&self) -> Option<&Timestamp> {
+        match &self.looked {
+            Some(Looked::UpTo(at)) => Some(at),
+            _ => None,
         }
     }
 }
@@ -231,7 +252,7 @@ mod tests {
     #[test]
     fn links_keep_the_filters_and_lead_both_ways() {
         let links = Links::new("http://h/api/x/".into(), "status=failed&cursor=AQAAAAAAAAAB&q=a%20b");
-        let listed = Listed { rows: vec![1], previous: Some(5), next: Some(7), count: None };
+        let listed = Listed { rows: vec![1], previous: Some(5), next: Some(7), count: None, looked: None };
         let body = ListBody::new(listed, &links, |n| n);
         let edge = |url: &str| {
             assert!(url.starts_with("http://h/api/x/?status=failed&q=a+b&cursor="), "{url}");

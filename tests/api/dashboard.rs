@@ -145,6 +145,29 @@ fn pages_run_nothing_that_is_not_ours() {
 }
 
 #[test]
+fn a_list_says_when_the_next_attempt_is_and_filters_by_it() {
+    let server = TestServer::with_config("[delivery]\nbackoff_initial = \"1h\"\nbackoff_max = \"2h\"\n");
+    server.create_webhook(&webhook("sites", "http://127.0.0.1:1/"));
+    server.emit(&site_event("updated", 1, json!({})));
+    let retrying = "/api/deliveries/?status=retrying";
+    server.wait_for(retrying, |l| l["results"].as_array().is_some_and(|rows| rows.len() == 1));
+    let mut browser = Browser::with_token(&server, TOKEN);
+    let page = browser.get(&format!("{STATUS}/deliveries/?latency_ms__gte=0&next_attempt__gte=2020-01-01")).expect(200);
+    let text = page.text();
+    let cell = text.split_once("data-cell=\"next\">").expect("a row").1;
+    assert!(cell.starts_with("<time "), "{cell}");
+    for field in
+        ["latency_ms__gte", "latency_ms__lt", "attempts__gte", "attempts__lt", "next_attempt__gte", "next_attempt__lt"]
+    {
+        assert_eq!(text.matches(&format!("name=\"{field}\"")).count(), 1, "{field}");
+    }
+    let none = browser.get(&format!("{STATUS}/deliveries/?next_attempt__lt=2020-01-01")).expect(200).text();
+    assert!(none.contains("No delivery matches") && !none.contains("Search older"), "{none}");
+    let events = browser.get(&format!("{STATUS}/events/?matched=false")).expect(200).text();
+    assert!(events.contains("No event matches") && events.contains("value=\"false\" selected"), "{events}");
+}
+
+#[test]
 fn assets_are_kept_for_good_and_come_compressed() {
     let server = TestServer::start();
     let login = server.request_raw("GET", &format!("{STATUS}/login/"), &[], b"").expect(200).text();

@@ -42,7 +42,7 @@ fn a_damaged_file_is_named_left_alone_and_recovered_elsewhere() {
     }
     server.wait_for("/api/deliveries/", |list| list["results"].as_array().is_some_and(|rows| rows.len() == 20));
     assert!(server.terminate().success());
-    let find = "SELECT rootpage FROM sqlite_schema WHERE name = 'object_event'";
+    let find = "SELECT rootpage FROM sqlite_schema WHERE name = 'event_key'";
     let root: u32 = open_database(&server).query_row(find, [], |r| r.get(0)).expect("a table");
     let path = server.data().join(FILE);
     let mut bytes = fs::read(&path).expect("readable");
@@ -201,9 +201,11 @@ fn a_large_store_is_ready_within_seconds_of_an_unclean_end() {
            received, counted, flags)
            SELECT i << 16, {endpoint}, 1, i % 2 * 2, i % 2, 1764000000000000 + i, 200, 900, 1, i << 16, i * 7919,
            1764000000000000 + i, 0, 0 FROM n;
-         INSERT INTO object_event SELECT i * 7919, i FROM n;
+         INSERT INTO event_key SELECT i * 7919, i FROM n;
+         INSERT INTO placed SELECT {endpoint}, i << 16 FROM n;
          INSERT INTO idempotency SELECT i, randomblob(16), randomblob(16), 1, 1764000000000000 + i FROM n;
-         INSERT OR REPLACE INTO meta VALUES('spilled_upto', {MANY}), ('indexed_upto', {MANY});
+         INSERT OR REPLACE INTO meta VALUES('spilled_upto', {MANY}), ('indexed_upto', {MANY}),
+           ('placed_upto', {MANY});
          INSERT INTO counter VALUES({endpoint}, 1, 2, {MANY} / 2), (0, 0, 100, {MANY});
          COMMIT; PRAGMA wal_checkpoint(TRUNCATE);"
     ))

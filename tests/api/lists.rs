@@ -130,3 +130,109 @@ fn all_bulk_actions_are_listed() {
     assert_eq!((&page["count"], &page["results"][0]["id"]), (&json!(103), &json!(103)));
     assert_eq!(server.list("/api/bulk-actions/").len(), 103);
 }
+
+/// Delivered to one webhook, refused by another, to be tried again by a third; and an event for none of them.
+fn of_all_kinds(receiver: &Receiver) -> (TestServer, Value) {
+    receiver.on("/bad", reply(400).body("no such site"));
+    receiver.on("/busy", reply(503));
+    let server = TestServer::with_config("[delivery]\nbackoff_initial = \"1h\"\nbackoff_max = \"2h\"\n");
+    server.create_webhook(&webhook("inventory", &receiver.url("/good")));
+    server.create_webhook(&webhook("mirror", &receiver.url("/bad")));
+    let busy = server.create_webhook(&webhook("ticket desk", &receiver.url("/busy")));
+    let mut event = site_event("updated", 1, json!({}));
+    event["request_id"] = json!("ab12-cd34");
+    server.emit(&event);
+    let mut other = site_event("updated", 2, json!({}));
+    other["model"] = json!("dcim.rack");
+    server.emit(&other);
+    receiver.wait_for(3);
+    server.wait_for("/api/status/", |s| s["deliveries"]["retrying"] == json!(1));
+    server.wait_for("/api/deliveries/?status=failed&status=delivered", |l| rows(l).len() == 2);
+    server.wait_for("/api/deliveries/?status=retrying", |l| rows(l).len() == 1);
+    (server, busy)
+}
+
+#[test]
+fn everything_a_row_shows_can_be_filtered_by() {
+    let receiver = Receiver::start();
+    let (server, busy) = of_all_kinds(&receiver);
+    let webhooks = |query: &str| {
+        let mut ids: Vec<i64> =
+            server.list(&format!("/api/deliveries/?{query}")).iter().filter_map(|d| d["webhook_id"].as_i64()).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let (good, bad, retried) = (1, 2, 3);
+    // All URLs have the number of the port.
+    let unless_a_port = |text: &str, id| if receiver.url("/").contains(text) { vec![1, 2, 3] } else { vec![id] };
+    assert_eq!(busy["id"], json!(retried));
+    let retrying = server.get("/api/deliveries/?status=retrying").expect(200).json()["results"][0].clone();
+    let due = retrying["next_attempt_at"].as_str().expect("a time");
+    for (query, expected) in [
+        ("latency_ms__gte=0".to_owned(), vec![good, bad, retried]),
+        ("latency_ms__lt=60000&latency_ms__gte=0.001".to_owned(), vec![good, bad, retried]),
+        ("latency_ms__gte=60000".to_owned(), vec![]),
+        ("attempts__gte=1&attempts__lt=2".to_owned(), vec![good, bad, retried]),
+        ("attempts__gte=2".to_owned(), vec![]),
+        (format!("next_attempt__gte={due}"), vec![retried]),
+        (format!("next_attempt__lt={due}"), vec![]),
+        (format!("next_attempt__gte={due}&status=failed"), vec![]),
+        ("error=http_status".to_owned(), vec![bad, retried]),
+        ("status_code=200".to_owned(), vec![good]),
+        ("q=BUSY".to_owned(), vec![retried]),
+        ("q=ticket+DESK".to_owned(), vec![retried]),
+        ("q=ab12".to_owned(), vec![good, bad, retried]),
+        ("q=dcim.si".to_owned(), vec![good, bad, retried]),
+        ("q=http_stat".to_owned(), vec![bad, retried]),
+        ("q=http+status".to_owned(), vec![bad, retried]),
+        ("q=400".to_owned(), unless_a_port("400", bad)),
+        ("q=200".to_owned(), unless_a_port("200", good)),
+        ("q=nowhere".to_owned(), vec![]),
+        ("q=ab12&status=failed".to_owned(), vec![bad]),
+        ("request_id=ab12-cd34&webhook_id=1".to_owned(), vec![good]),
+        ("object_id=1&status=retrying".to_owned(), vec![retried]),
+        ("object_id=1&model=dcim.rack".to_owned(), vec![]),
+    ] {
+        assert_eq!(webhooks(&query), expected, "{query}");
+    }
+    let events = |query: &str| server.list(&format!("/api/events/?{query}")).len();
+    assert_eq!((events("matched=true"), events("matched=false"), events("")), (1, 1, 2));
+    assert_eq!(
+        (events("request_id=ab12-cd34"), events("object_id=2"), events("q=RACK"), events("q=nowhere")),
+        (1, 1, 1, 0)
+    );
+    for unknown in
+        ["/api/events/?latency_ms__gte=1", "/api/deliveries/?matched=true", "/api/deliveries/?latency_ms__gte=x"]
+    {
+        server.get(unknown).expect(400);
+    }
+}
+
+#[test]
+fn an_order_by_filter_takes_the_filters_of_lists() {
+    let receiver = Receiver::start();
+    let (server, _) = of_all_kinds(&receiver);
+    let matched = |action: &str, filter: Value| {
+        server.post(&format!("/api/deliveries/{action}/"), &filter).expect(202).json()["matched"].clone()
+    };
+    assert_eq!(matched("cancel", json!({"next_attempt__lt": "2020-01-01"})), json!(0));
+    assert_eq!(matched("cancel", json!({"q": "mirror"})), json!(0), "what has failed cannot be canceled");
+    assert_eq!(matched("retry", json!({"latency_ms__gte": 60_000})), json!(0));
+    assert_eq!(matched("retry", json!({"q": "no such site"})), json!(0), "a body is no detail");
+    assert_eq!(matched("cancel", json!({"next_attempt__gte": "2020-01-01", "attempts__gte": 1})), json!(1));
+    server.wait_for("/api/deliveries/?status=canceled", |l| rows(l).len() == 1);
+    assert_eq!(matched("retry", json!({"q": "mirror", "latency_ms__lt": 60_000})), json!(1));
+}
+
+#[test]
+fn the_detail_of_an_error_is_found_by_text() {
+    let server = TestServer::with_config("[delivery]\nbackoff_initial = \"1h\"\nbackoff_max = \"2h\"\n");
+    server.create_webhook(&webhook("sites", "http://127.0.0.1:1/"));
+    server.emit(&site_event("updated", 1, json!({})));
+    let list = server.wait_for("/api/deliveries/?status=retrying", |l| rows(l).len() == 1);
+    let path = format!("/api/deliveries/{}/", rows(&list)[0]["id"].as_str().expect("an id"));
+    let detail = server.get(&path).expect(200).json()["attempts"][0]["detail"].as_str().expect("a detail").to_owned();
+    let word = detail.split_whitespace().max_by_key(|word| word.len()).expect("a word");
+    let found = |q: &str| server.list(&format!("/api/deliveries/?q={q}")).len();
+    assert_eq!((found(&word.to_uppercase()), found("connect"), found("prosperous")), (1, 1, 0), "{detail}");
+}

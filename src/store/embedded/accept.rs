@@ -10,8 +10,9 @@ use rusqlite::{Connection, params};
 use super::body::{self, Body};
 use super::counts::{Deltas, EVENTS};
 use super::idempotency::{Memory, Seen};
+use super::index::Index;
 use super::ledger::{Entry, RESIDENT_MAX, RESIDENT_MAX_CROWDED};
-use super::ops::{Ended, Op, set_meta};
+use super::ops::{Ended, Op};
 use super::plan;
 use super::shared::Shared;
 use crate::domain::change::StateChange;
@@ -25,8 +26,6 @@ use crate::store::{AcceptError, Accepted, Batch, Health, NewEvent, Planned, Stor
 const SPILL_AFTER: Duration = Duration::from_millis(500);
 /// Deliveries a restart may have to derive.
 const YOUNG_MAX: usize = 65_536;
-/// Rows of the object index that wait to be written in order.
-const INDEX_SLICE: usize = 4_096;
 /// Resident deliveries over all endpoints beyond which each endpoint keeps few.
 const CROWD: usize = 200_000;
 /// How long a refused sender is asked to wait.
@@ -75,12 +74,12 @@ pub struct Intake {
     young_deliveries: usize,
     memory: Memory,
     spilled_upto: u64,
-    unindexed: Vec<(i64, u64)>,
+    pub index: Index,
 }
 
 impl Intake {
-    pub fn new(next_seq: u64, memory: Memory) -> Self {
-        Self { next_seq, young: VecDeque::new(), young_deliveries: 0, memory, spilled_upto: 0, unindexed: Vec::new() }
+    pub fn new(next_seq: u64, memory: Memory, index: Index) -> Self {
+        Self { next_seq, young: VecDeque::new(), young_deliveries: 0, memory, spilled_upto: 0, index }
     }
 
     pub fn next_seq(&mut self) -> EventSeq {
@@ -203,9 +202,8 @@ impl Intake {
     fn remember(&mut self, shared: &Arc<Shared>, seq: EventSeq, received: Timestamp, now: Timestamp, new: NewEvent) {
         shared.events.fetch_add(1, Ordering::Relaxed);
         let object_key = new.event.object_key();
-        if let Some(key) = object_key {
-            self.index_later(key as i64, seq.0);
-        }
+        self.index.add(seq, &new.event);
+        shared.places.note(seq, &new.plan);
         let bound = shared.bound.load(Ordering::Relaxed);
         let body = if new.plan.is_empty() { None } else { Body::within(&shared.budget, &new.event) };
         for (place, planned) in new.plan.iter().enumerate() {
@@ -224,11 +222,6 @@ impl Intake {
             self.young_deliveries += plan.len();
             self.young.push_back(Young { seq, at, plan });
         }
-    }
-
-    /// An event goes into the object index with the next slice.
-    pub fn index_later(&mut self, object_key: i64, seq: u64) {
-        self.unindexed.push((object_key, seq));
     }
 
     /// Operations that give open deliveries their rows: those older than the bound (`now`), or all (`None`). And the
@@ -259,25 +252,6 @@ impl Intake {
             spill_plan(shared, &self.young[at], &mut ops);
         }
         ops
-    }
-
-    /// Writes the waiting rows of the object index, sorted, so that each page is touched once.
-    pub fn index(&mut self, db: &Connection) -> rusqlite::Result<()> {
-        let Some((_, newest)) = self.unindexed.last().copied() else { return Ok(()) };
-        self.unindexed.sort_unstable();
-        let mut insert = db.prepare_cached("INSERT OR IGNORE INTO object_event(object_key, seq) VALUES(?1, ?2)")?;
-        for slice in self.unindexed.chunks(INDEX_SLICE) {
-            for (key, seq) in slice {
-                insert.execute(params![key, *seq as i64])?;
-            }
-        }
-        self.unindexed.clear();
-        set_meta(db, "indexed_upto", newest as i64)
-    }
-
-    /// Newer events of an object that the index does not hold yet.
-    pub fn unindexed(&self, object_key: u64) -> impl Iterator<Item = u64> {
-        self.unindexed.iter().filter(move |(key, _)| *key == object_key as i64).map(|(_, seq)| *seq)
     }
 
     /// Adjusts how much each endpoint keeps in memory to how much all of them do.

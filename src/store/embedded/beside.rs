@@ -8,9 +8,11 @@ use rusqlite::params;
 use super::accept::insert_event;
 use super::body;
 use super::destination;
+use super::index;
 use super::ledger::Entry;
 use super::load::any_entry;
 use super::ops::Op;
+use super::places;
 use super::queue::state_of;
 use super::tx::Tx;
 use crate::domain::attempt::{Attempt, ErrorKind, Outcome, Timings};
@@ -42,6 +44,7 @@ pub fn resend(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(EndpointId, Entry), St
     (entry.position, entry.rowed) = (position, true);
     tx.apply(Op::Open { endpoint, entry: entry.clone() }).map_err(|e| tx.error(e))?;
     tx.apply(Op::Resend { id: new_id, of: id, at: tx.now }).map_err(|e| tx.error(e))?;
+    places::put(tx.db, endpoint, new_id).map_err(|e| tx.error(e))?;
     Ok((endpoint, entry))
 }
 
@@ -81,7 +84,10 @@ pub fn test(
     let body = body::compress(event.raw())?;
     // An empty plan: nothing of it is ever derived at a restart.
     let new = NewEvent::planned(event.clone(), Vec::new());
-    insert_event(tx.db, id.event(), received, &new, Some(&body)).map_err(|e| tx.error(e))?;
+    insert_event(tx.db, id.event(), received, &new, Some(&body))
+        .and_then(|()| index::insert(tx.db, id.event(), &event))
+        .and_then(|()| places::put(tx.db, planned.endpoint, id))
+        .map_err(|e| tx.error(e))?;
     let state = if attempt.succeeded() { DeliveryState::Delivered } else { DeliveryState::Failed };
     tx.db
         .execute(

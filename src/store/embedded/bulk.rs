@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::cancel::{Canceled, cancel};
-use super::filter::{self, Selection, Where};
+use super::conditions::Wanted;
+use super::filter::{self, Selection};
 use super::load::any_entry;
 use super::retry;
 use super::tx::Tx;
@@ -25,11 +26,12 @@ const COLUMNS: &str = "id, kind, matched, done, skipped, state, created";
 /// Fixes what the action is about: everything that matches now, by its upper id.
 pub fn start(tx: &mut Tx<'_>, kind: BulkKind, filter: &Filter) -> Result<BulkAction, StoreError> {
     tx.spill_all().map_err(|e| tx.error(e))?;
-    let states = states(kind, &filter.states);
+    let states = states(kind, filter.wanted_states());
     let chosen = if states.is_empty() {
         Selection::default()
     } else {
-        filter::deliveries(&Filter { states, ..filter.clone() }, &tx.shared.in_flight())
+        let filter = Filter { states, ..filter.clone() };
+        Selection::new(&Wanted::new(&filter, &tx.shared.in_flight(), &tx.definitions()))
     };
     let (matched, upper) = chosen.count(tx.db).map_err(|e| tx.error(e))?;
     let sql = serde_json::to_string(&chosen).map_err(|e| StoreError::Conflict(e.to_string()))?;
@@ -44,7 +46,7 @@ pub fn start(tx: &mut Tx<'_>, kind: BulkKind, filter: &Filter) -> Result<BulkAct
 }
 
 /// Only what the action can change; empty: nothing of what was asked for.
-fn states(kind: BulkKind, asked: &[DeliveryState]) -> Vec<DeliveryState> {
+fn states(kind: BulkKind, asked: Option<Vec<DeliveryState>>) -> Vec<DeliveryState> {
     use DeliveryState as S;
     let possible: &[S] = match kind {
         BulkKind::Retry { .. } => &[S::Failed, S::Canceled, S::Retrying],
@@ -55,7 +57,10 @@ fn states(kind: BulkKind, asked: &[DeliveryState]) -> Vec<DeliveryState> {
         BulkKind::Retry { .. } => &[S::Failed],
         BulkKind::Cancel => &[S::Pending, S::Retrying],
     };
-    if asked.is_empty() { default.to_vec() } else { asked.iter().copied().filter(|s| possible.contains(s)).collect() }
+    match asked {
+        None => default.to_vec(),
+        Some(asked) => asked.into_iter().filter(|s| possible.contains(s)).collect(),
+    }
 }
 
 fn kind_text(kind: BulkKind) -> &'static str {
@@ -102,7 +107,7 @@ pub fn list(db: &Connection, page: Page) -> Result<Listed<BulkAction>, StoreErro
     let problem = |e: rusqlite::Error| StoreError::Unavailable(e.to_string());
     let count: i64 = db.query_row("SELECT count(*) FROM bulk", [], |r| r.get(0)).map_err(problem)?;
     let select = format!("SELECT {COLUMNS} FROM bulk");
-    let rows = Selection::from(Where::default()).query_page(db, (&select, "id"), page, action).map_err(problem)?;
+    let rows = filter::newest(db, (&select, "id"), page, action).map_err(problem)?;
     Ok(Listed::new(rows, page, Some(count as u64), |bulk| bulk.id.into()))
 }
 

@@ -55,7 +55,7 @@ fn over_age(
     let before = (tx.now - max_age).0 - stood;
     tx.db
         .prepare_cached(
-            "SELECT id FROM delivery WHERE webhook = ?1 AND state = 1 AND first_attempt <= ?2 AND endpoint = ?3
+            "SELECT id FROM delivery INDEXED BY delivery_aging WHERE webhook = ?1 AND state = 1 AND first_attempt <= ?2 AND endpoint = ?3
              ORDER BY first_attempt LIMIT ?4",
         )
         .and_then(|mut s| {

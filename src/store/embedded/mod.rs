@@ -11,12 +11,12 @@
 //! | `shared` | what all threads see |
 //! | `ledger` | order, in memory, pure |
 //! | `queue` | [`Queue`](crate::store::Queue): deliveries in and out |
-//! | `writer`, `tx`, `ops`, `counts`, `hours`, `accept`, `idempotency`, `plan`, `body` | the one transaction after another |
+//! | `writer`, `tx`, `ops`, `counts`, `hours`, `accept`, `index`, `places`, `idempotency`, `plan`, `body` | the one transaction after another |
 //! | `load` | rows back into a ledger |
 //! | `recovery` | opening, and saving what a damaged file still holds |
 //! | `definitions`, `tokens`, `accounts`, `retry`, `cancel`, `bulk`, `moving`, `purge`, `beside` | what people order |
 //! | `prune`, `leftovers`, `expire`, `standstill` | what time ends, and when it stands still |
-//! | `reads`, `blocked`, `rows`, `failed`, `readers`, `filter` | [`Archive`](crate::store::Archive) |
+//! | `reads`, `blocked`, `rows`, `failed`, `readers`, `search`, `conditions`, `filter` | [`Archive`](crate::store::Archive) |
 
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -36,6 +36,7 @@ mod body;
 mod bulk;
 mod cancel;
 mod checkpoint;
+mod conditions;
 mod counts;
 mod definitions;
 mod destination;
@@ -45,11 +46,13 @@ mod failed;
 mod filter;
 mod hours;
 mod idempotency;
+mod index;
 mod ledger;
 mod leftovers;
 mod load;
 mod moving;
 mod ops;
+mod places;
 mod plan;
 mod prune;
 mod purge;
@@ -60,6 +63,7 @@ mod recovery;
 mod retry;
 mod rows;
 mod schema;
+mod search;
 mod shared;
 mod standstill;
 #[cfg(test)]

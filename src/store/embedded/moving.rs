@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use foldhash::HashSet;
 use rusqlite::params;
 
 use super::bulk::SLICE;
@@ -29,18 +30,25 @@ pub fn advance(tx: &mut Tx<'_>) -> Result<Option<Vec<EndpointId>>, StoreError> {
     tx.spill_all().map_err(|e| tx.error(e))?;
     let rows = slice(tx, webhook).map_err(|e| tx.error(e))?;
     let mut touched = BTreeSet::from([webhook.endpoint]);
-    let mut moved = 0;
+    let mut done = 0;
+    let mut moved = HashSet::default();
     let url = UrlTemplate::new(&webhook.spec);
     for (delivery, from) in &rows {
         let to = destination::read_with(tx, webhook, &url, delivery.event(), *from)?;
         touched.extend([*from, to]);
-        moved += usize::from(move_one(tx, id, *delivery, *from, to)?);
+        match move_one(tx, id, *delivery, *from, to)? {
+            Moving::InFlight => continue,
+            Moving::Elsewhere => {}
+            Moving::Moved => drop(moved.insert(*delivery)),
+        }
+        done += 1;
     }
+    tx.shared.places.forget(&moved);
     if rows.is_empty() {
         // Its deliveries are heads again once this is in force.
         tx.db.execute("UPDATE webhook SET moving = 0 WHERE id = ?1", [id.0]).map_err(|e| tx.error(e))?;
         definitions::keep_revision_number(tx)?;
-    } else if moved == 0 {
+    } else if done == 0 {
         // Only requests in flight are left at the old address; they end soon.
         return Ok(None);
     }
@@ -66,24 +74,31 @@ fn slice(tx: &Tx<'_>, webhook: &Webhook) -> rusqlite::Result<Vec<(DeliveryId, En
         .collect()
 }
 
-/// `false`: it is in flight and stays for now.
+enum Moving {
+    /// It stays for now.
+    InFlight,
+    /// It has ended or gone meanwhile.
+    Elsewhere,
+    Moved,
+}
+
 fn move_one(
     tx: &mut Tx<'_>,
     webhook: WebhookId,
     id: DeliveryId,
     from: EndpointId,
     to: EndpointId,
-) -> Result<bool, StoreError> {
+) -> Result<Moving, StoreError> {
     // Each endpoint keeps a clock of its own, which stood still while it was paused.
     let mut clocks = 0;
     let old = tx.shared.ledger(from);
     // Under the lock nobody starts or ends it; what ended before is drained, so that the row says what it is now.
     let mut old = old.lock();
     if old.get(id).is_some_and(|e| e.in_flight) {
-        return Ok(false);
+        return Ok(Moving::InFlight);
     }
     tx.drain().map_err(|e| tx.error(e))?;
-    let Some((state, at)) = state_of(tx, id)?.filter(|(_, at)| *at == from) else { return Ok(true) };
+    let Some((state, at)) = state_of(tx, id)?.filter(|(_, at)| *at == from) else { return Ok(Moving::Elsewhere) };
     debug_assert_eq!(at, from);
     if state.unfinished() {
         let retrying = state == DeliveryState::Retrying;
@@ -99,8 +114,8 @@ fn move_one(
         tx.shared.count(from, webhook, state, -1);
         tx.shared.count(to, webhook, state, 1);
     } else {
-        return Ok(true);
+        return Ok(Moving::Elsewhere);
     }
     tx.apply(Op::Moved { id, webhook, from, to, state, clocks }).map_err(|e| tx.error(e))?;
-    Ok(true)
+    Ok(Moving::Moved)
 }

@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::counts::{self, Deltas};
 use super::ledger::Entry;
+use super::places;
 use crate::domain::attempt::{Attempt, ErrorKind, Outcome};
 use crate::domain::delivery::DeliveryState;
 use crate::domain::endpoint::LiveState;
@@ -123,6 +124,8 @@ impl Op {
                     *deltas.entry((*from, *webhook, state.code())).or_default() -= 1;
                     *deltas.entry((*to, *webhook, state.code())).or_default() += 1;
                 }
+                places::remove(db, &mut [(*from, *id)])?;
+                places::put(db, *to, *id)?;
                 db.prepare_cached(
                     "UPDATE delivery SET endpoint = ?2, first_attempt = first_attempt + ?4 WHERE id = ?1 AND endpoint = ?3",
                 )?

@@ -13,7 +13,9 @@ use std::time::Duration;
 use rusqlite::params;
 
 use super::counts::{self, Deltas};
+use super::index;
 use super::ops::{TEST, meta, set_meta};
+use super::places;
 use super::shared::Shared;
 use super::tx::Tx;
 use crate::domain::delivery::DeliveryState;
@@ -56,6 +58,7 @@ pub struct Removed {
     pruned: Pruned,
     /// Changes of the kept counters, all of them below zero.
     gone: Deltas,
+    places: Vec<(EndpointId, DeliveryId)>,
     endpoints: Vec<EndpointId>,
 }
 
@@ -76,6 +79,7 @@ impl Removed {
             }
         }
         self.endpoints.into_iter().for_each(|endpoint| shared.forget_endpoint(endpoint));
+        shared.places.forget(&self.places.into_iter().map(|(_, id)| id).collect());
         self.pruned
     }
 }
@@ -234,6 +238,7 @@ impl<'a> Round<'a> {
         tx.db.prepare_cached("DELETE FROM attempt WHERE delivery = ?1")?.execute([row.id.0])?;
         tx.db.prepare_cached("DELETE FROM delivery WHERE id = ?1")?.execute([row.id.0])?;
         self.removed.pruned.deliveries += 1;
+        self.removed.places.push((row.endpoint, row.id));
         let code = if row.test { counts::TESTS } else { 0 } + row.state.code();
         *self.removed.gone.entry((row.endpoint, row.webhook, code)).or_default() -= 1;
         Ok(())
@@ -254,11 +259,9 @@ impl<'a> Round<'a> {
     }
 
     fn remove_event(&mut self, tx: &Tx<'_>, seq: EventSeq) -> Result<(), StoreError> {
-        let index =
-            "DELETE FROM object_event WHERE object_key = (SELECT object_key FROM event WHERE seq = ?1) AND seq = ?1";
-        let remove = |sql| tx.db.prepare_cached(sql).and_then(|mut s| s.execute([seq.0 as i64]));
-        let removed =
-            remove(index).and_then(|_| remove("DELETE FROM event WHERE seq = ?1")).map_err(|e| tx.error(e))?;
+        let removed = index::remove(tx.db, seq)
+            .and_then(|()| tx.db.prepare_cached("DELETE FROM event WHERE seq = ?1")?.execute([seq.0 as i64]))
+            .map_err(|e| tx.error(e))?;
         self.removed.pruned.events += removed as u64;
         Ok(())
     }
@@ -277,7 +280,8 @@ impl<'a> Round<'a> {
         if pruned.events > 0 {
             *tx.deltas.entry(counts::EVENTS).or_default() -= pruned.events as i64;
         }
-        if !pruned.more {
+        places::remove(tx.db, &mut self.removed.places).map_err(|e| tx.error(e))?;
+        if !self.removed.pruned.more {
             self.removed.endpoints = super::leftovers::remove(tx, self.retention)?;
         }
         Ok(self.removed)

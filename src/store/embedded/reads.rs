@@ -7,11 +7,13 @@ use futures_util::future::BoxFuture;
 use rusqlite::params;
 
 use super::EmbeddedStore;
+use super::conditions::Wanted;
 use super::failed;
-use super::filter::{self, JOINED, Selection, Where};
+use super::filter::{self, JOINED};
 use super::ledger::Ledger;
 use super::load::event_of;
-use super::rows::{DELIVERY, EVENT, attempts, audit_from, delivery_from, delivery_row, event_from, event_row, problem};
+use super::rows::{DELIVERY, EVENT, attempts, audit_from, delivery_from, delivery_row, event_row, problem};
+use super::search::{self, Search};
 use super::shared::Shared;
 use super::tx::Tx;
 use crate::clock;
@@ -38,15 +40,15 @@ impl Archive for EmbeddedStore {
     }
 
     fn events(&self, filter: Filter, page: Page) -> Answer<Listed<EventRow>> {
-        let all = self.counts().events;
+        let (all, definitions) = (self.counts().events, self.shared.definitions());
         self.shared
             .read(move |db| {
-                let wanted = filter::events(&filter);
-                let count = wanted.is_empty().then_some(all);
-                let select = format!("SELECT {EVENT} FROM event e");
-                let wanted = Selection::from(wanted);
-                let rows = wanted.query_page(db, (&select, "e.seq"), page, |r| event_from(r, 0)).map_err(problem)?;
-                Ok(Listed::new(rows, page, count, |row: &EventRow| row.seq.0 as i64))
+                let wanted = Wanted::new(&filter, &[], &definitions);
+                let count = (filter == Filter::default()).then_some(all);
+                let snapshot = db.unchecked_transaction().map_err(problem)?;
+                let found = search::events(&snapshot, &wanted, page).map_err(problem)?;
+                let rows = rows_of(found.ids, |id| event_row(&snapshot, EventSeq(id as u64)))?;
+                Ok(Listed::found(rows, page, count, found.end, |row: &EventRow| row.seq.0 as i64))
             })
             .boxed()
     }
@@ -78,16 +80,22 @@ impl Archive for EmbeddedStore {
             let mut in_flight = shared.in_flight();
             in_flight.sort_unstable();
             let running = in_flight.clone();
-            let rows = shared.read(move |db| {
-                let select = format!("SELECT {DELIVERY}, {EVENT} {JOINED}");
-                let wanted = filter::deliveries(&filter, &running);
-                wanted.query_page(db, (&select, "d.id"), page, delivery_from).map_err(problem)
+            let reader = shared.clone();
+            let read = shared.read(move |db| {
+                let wanted = Wanted::new(&filter, &running, &reader.definitions());
+                let search = Search::new(&reader, &wanted);
+                // What is found is shown as it was then.
+                let snapshot = db.unchecked_transaction().map_err(problem)?;
+                let found = search.page(&snapshot, page).map_err(problem)?;
+                let rows = rows_of(found.ids, |id| delivery_row(&snapshot, DeliveryId(id)))?;
+                Ok((rows, found.end))
             });
-            let rows = rows.await?.into_iter().map(|row| {
+            let (rows, end) = read.await?;
+            let rows = rows.into_iter().map(|row| {
                 let running = in_flight.binary_search(&row.id).is_ok();
                 overlay(&shared, row, running)
             });
-            Ok(Listed::new(rows.collect(), page, count, |row: &DeliveryRow| row.id.0))
+            Ok(Listed::found(rows.collect(), page, count, end, |row: &DeliveryRow| row.id.0))
         }
         .boxed()
     }
@@ -183,9 +191,7 @@ impl Archive for EmbeddedStore {
         self.shared
             .read(move |db| {
                 let select = "SELECT id, time, actor, action, target, detail FROM audit";
-                let rows = Selection::from(Where::default())
-                    .query_page(db, (select, "id"), page, audit_from)
-                    .map_err(problem)?;
+                let rows = filter::newest(db, (select, "id"), page, audit_from).map_err(problem)?;
                 Ok(Listed::new(rows, page, None, |row: &AuditEntry| row.id))
             })
             .boxed()
@@ -208,6 +214,11 @@ impl Archive for EmbeddedStore {
         // A connection of its own: a copy takes longer than a read may.
         self.shared.read(move |_| super::backup::backup(&folder, &to)).boxed()
     }
+}
+
+/// One that cannot be read because its event is damaged is left out.
+fn rows_of<T>(ids: Vec<i64>, row: impl Fn(i64) -> Result<Option<T>, StoreError>) -> Result<Vec<T>, StoreError> {
+    ids.into_iter().filter_map(|id| row(id).transpose()).collect()
 }
 
 /// How many unfinished deliveries are in which state.

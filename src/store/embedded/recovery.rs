@@ -13,8 +13,10 @@ use super::counts::{self, EVENTS};
 use super::definitions;
 use super::hours;
 use super::idempotency::Memory;
+use super::index::{self, Index};
 use super::ledger::Entry;
 use super::ops::meta;
+use super::places::REBUILD;
 use super::plan;
 use super::schema::{self, FILE};
 use super::shared::Shared;
@@ -85,10 +87,10 @@ pub fn restore(db: &Connection, shared: &Arc<Shared>, now: Timestamp) -> Result<
     let reserved = meta(db, "next_seq").map_err(error)?.unwrap_or(1);
     let next_seq = (newest.unwrap_or(0) + 1).max(reserved);
     let memory = Memory::load(db, shared.config.idempotency_window, now).map_err(error)?;
-    let mut intake = Intake::new(next_seq as u64, memory);
+    let mut intake = Intake::new(next_seq as u64, memory, Index::restore(db).map_err(error)?);
     open_rows(db, shared).map_err(error)?;
+    shared.places.restore(db).map_err(error)?;
     young_events(db, shared, &mut intake, now).map_err(error)?;
-    unindexed(db, &mut intake).map_err(error)?;
     intake.look_round(shared);
     Ok(intake)
 }
@@ -183,20 +185,10 @@ fn young_events(db: &Connection, shared: &Arc<Shared>, intake: &mut Intake, now:
             let entry = Entry::new(*id, planned.webhook, object_key.map(|k| k as u64), event_type, received);
             let bound = shared.bound.load(Ordering::Relaxed);
             shared.ledger(planned.endpoint).lock().accept(entry, bound);
+            shared.places.note_one(planned.endpoint, *id);
         }
         shared.backlog_change(open.len() as i64);
         intake.note_young(seq, now, planned);
-    }
-    Ok(())
-}
-
-fn unindexed(db: &Connection, intake: &mut Intake) -> rusqlite::Result<()> {
-    let indexed = meta(db, "indexed_upto")?.unwrap_or(0);
-    let mut rows =
-        db.prepare("SELECT object_key, seq FROM event WHERE seq > ?1 AND object_key IS NOT NULL ORDER BY seq")?;
-    let mut rows = rows.query([indexed])?;
-    while let Some(r) = rows.next()? {
-        intake.index_later(r.get(0)?, r.get::<_, i64>(1)? as u64);
     }
     Ok(())
 }
@@ -222,8 +214,7 @@ INSERT INTO counter SELECT endpoint, webhook, state, count(*) FROM delivery
   WHERE state >= 2 AND coalesce(flags, 0) & 1 = 0 GROUP BY endpoint, webhook, state;
 INSERT INTO counter SELECT endpoint, webhook, state + 10, count(*) FROM delivery
   WHERE coalesce(flags, 0) & 1 <> 0 GROUP BY endpoint, webhook, state;
-INSERT INTO counter SELECT 0, 0, 100, count(*) FROM event;
-COMMIT";
+INSERT INTO counter SELECT 0, 0, 100, count(*) FROM event;";
 
 /// Tables in the order they are saved; each is read row by row until it cannot be read further.
 const TABLES: &[&str] = &[
@@ -237,7 +228,6 @@ const TABLES: &[&str] = &[
     "delivery",
     "canceling",
     "attempt",
-    "object_event",
     "idempotency",
     "counter",
     "webhook_hour",
@@ -264,6 +254,8 @@ pub fn recover(from: &Path, to: &Path) -> Result<RecoverReport, StoreError> {
         salvage(&source, &target, table, &mut report)?;
     }
     target.execute_batch(RECOUNT).map_err(error)?;
+    index::rebuild(&target).map_err(error)?;
+    target.execute_batch(&format!("{REBUILD} COMMIT")).map_err(error)?;
     let count = |table: &str| -> Result<u64, StoreError> {
         target
             .query_row(&format!("SELECT count(*) FROM {table}"), [], |r| r.get::<_, i64>(0))
@@ -285,10 +277,7 @@ fn salvage(
 ) -> Result<(), StoreError> {
     // Forwards until the damage, then backwards from the end: what lies beyond it is often readable.
     for direction in ["ASC", "DESC"] {
-        let rowid = if matches!(
-            table,
-            "attempt" | "object_event" | "counter" | "webhook_hour" | "meta" | "revision" | "prune_later"
-        ) {
+        let rowid = if matches!(table, "attempt" | "counter" | "webhook_hour" | "meta" | "revision" | "prune_later") {
             "1"
         } else {
             "rowid"

@@ -6,6 +6,7 @@ use super::destination;
 use super::ledger::Entry;
 use super::load::any_entry;
 use super::ops::{Op, TEST};
+use super::places;
 use super::queue::look_up;
 use super::tx::Tx;
 use crate::domain::delivery::DeliveryState;
@@ -71,6 +72,9 @@ pub fn retry(tx: &mut Tx<'_>, id: DeliveryId, manual: bool) -> Result<Requeued, 
             tx.apply(Op::Uncount { endpoint, webhook, state }).map_err(|e| tx.error(e))?;
             // Where its webhook points now: the URL may have changed while it was over.
             answer.endpoint = destination::of(tx, &set.webhooks[at], id.event(), endpoint)?;
+            if answer.endpoint != endpoint {
+                places::put(tx.db, answer.endpoint, id).map_err(|e| tx.error(e))?;
+            }
             tx.apply(Op::Open { endpoint: answer.endpoint, entry: entry.clone() }).map_err(|e| tx.error(e))?;
             tx.tell(answer.endpoint, &entry, DeliveryState::Pending);
             tx.shared.ledger(answer.endpoint).lock().requeue(entry, tx.now);
@@ -91,22 +95,26 @@ pub fn is_newer_delivered(tx: &mut Tx<'_>, id: DeliveryId) -> Result<bool, Store
     }
 }
 
-/// Whether a later event of the same object already reached the same webhook.
+/// Whether a later event of the same object already reached the same webhook; tests are none.
 pub fn newer_delivered(tx: &mut Tx<'_>, entry: &Entry) -> Result<bool, StoreError> {
     let seq = entry.id.event().0;
     let mut newer: Vec<i64> = tx
         .db
-        .prepare_cached("SELECT seq FROM object_event WHERE object_key = ?1 AND seq > ?2 ORDER BY seq DESC LIMIT 1000")
+        .prepare_cached("SELECT seq FROM event_key WHERE key = ?1 AND seq > ?2 ORDER BY seq DESC LIMIT 1000")
         .and_then(|mut s| s.query_map(params![entry.object_key as i64, seq as i64], |r| r.get(0))?.collect())
         .map_err(|e| tx.error(e))?;
-    newer.extend(tx.intake().unindexed(entry.object_key).filter(|s| *s > seq).map(|s| s as i64));
+    newer.extend(tx.intake().index.waiting(entry.object_key).filter(|s| *s > seq).map(|s| s as i64));
     let mut delivered = tx
         .db
-        .prepare_cached("SELECT 1 FROM delivery WHERE id BETWEEN ?1 AND ?2 AND webhook = ?3 AND state = 2 LIMIT 1")
+        .prepare_cached(
+            "SELECT 1 FROM delivery WHERE id BETWEEN ?1 AND ?2 AND webhook = ?3 AND state = 2
+               AND coalesce(flags, 0) & ?4 = 0 LIMIT 1",
+        )
         .map_err(|e| tx.error(e))?;
     for event in newer {
         let range = EventSeq(event as u64).deliveries();
-        let found = delivered.exists(params![range.start(), range.end(), entry.webhook.0]).map_err(|e| tx.error(e))?;
+        let found =
+            delivered.exists(params![range.start(), range.end(), entry.webhook.0, TEST]).map_err(|e| tx.error(e))?;
         if found {
             return Ok(true);
         }

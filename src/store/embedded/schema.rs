@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::store::StoreError;
@@ -44,7 +45,6 @@ CREATE TABLE attempt(
   delivery INTEGER NOT NULL, number INTEGER NOT NULL, started INTEGER NOT NULL, revision INTEGER NOT NULL,
   code INTEGER, error INTEGER, detail TEXT, headers TEXT, excerpt BLOB, truncated INTEGER NOT NULL, url TEXT NOT NULL,
   remote TEXT, timings TEXT NOT NULL, retry_after INTEGER, PRIMARY KEY(delivery, number)) WITHOUT ROWID;
-CREATE TABLE object_event(object_key INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(object_key, seq)) WITHOUT ROWID;
 CREATE TABLE idempotency(
   seq INTEGER PRIMARY KEY, key BLOB NOT NULL, body BLOB NOT NULL, deliveries INTEGER NOT NULL, received INTEGER NOT NULL);
 CREATE INDEX idempotency_key ON idempotency(key);
@@ -79,6 +79,16 @@ CREATE TABLE meta(k TEXT PRIMARY KEY, v INTEGER NOT NULL) WITHOUT ROWID;
 /// Retries by age. Made at open, for files that were made without it.
 const AGING: &str = "CREATE INDEX IF NOT EXISTS delivery_aging ON delivery(webhook, first_attempt) WHERE state = 1";
 
+/// What lists find rows by: what went wrong, what was sent again; events by key (object or request) and the models there
+/// are; the deliveries of an endpoint. Made at open as well.
+const LISTS: &str = "
+CREATE INDEX IF NOT EXISTS delivery_error ON delivery(error) WHERE error IS NOT NULL;
+CREATE INDEX IF NOT EXISTS delivery_resent ON delivery(id) WHERE created IS NOT NULL;
+CREATE TABLE IF NOT EXISTS event_key(key INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(key, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS event_model(label TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS placed(endpoint INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY(endpoint, id)) WITHOUT ROWID;
+";
+
 /// Opens the database for writing, making it when the folder is empty.
 ///
 /// # Errors
@@ -103,6 +113,7 @@ pub fn open_writer(folder: &Path) -> Result<Connection, StoreError> {
     ))
     .map_err(ours)?;
     db.execute_batch(AGING).map_err(ours)?;
+    db.execute_batch(LISTS).map_err(ours)?;
     db.execute_batch(super::accounts::TABLES).map_err(ours)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)
@@ -147,6 +158,8 @@ pub fn open_reader(folder: &Path) -> Result<Connection, StoreError> {
     let db = Connection::open_with_flags(&path, flags).map_err(|e| classify(&path, e))?;
     db.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY;")
         .map_err(|e| classify(&path, e))?;
+    // Plans do not depend on values: a text that is looked for would be planned anew for each.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(|e| classify(&path, e))?;
     db.busy_timeout(Duration::from_secs(2)).map_err(|e| classify(&path, e))?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)
@@ -217,4 +230,14 @@ impl FolderLock {
             tracing::warn!(%error, "could not mark the store as closed in order, the next start checks it");
         }
     }
+}
+
+/// The tables and indexes alone, for what queries would do.
+#[cfg(test)]
+pub fn in_memory() -> Connection {
+    let db = Connection::open_in_memory().expect("a database");
+    for sql in [SCHEMA, AGING, LISTS] {
+        db.execute_batch(sql).expect("the schema");
+    }
+    db
 }

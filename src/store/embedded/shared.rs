@@ -19,6 +19,7 @@ use super::body::{Budget, Recent};
 use super::hours::{Hours, hour_of};
 use super::ledger::{Ledger, RESIDENT_MAX};
 use super::ops::Op;
+use super::places::Places;
 use super::readers::Readers;
 use super::standstill::Standstill;
 use super::tx::Tx;
@@ -51,12 +52,13 @@ pub struct Shared {
     readers: Readers,
     pub budget: Arc<Budget>,
     pub recent: Recent,
+    pub places: Places,
     /// Resident deliveries allowed per endpoint at present.
     pub bound: AtomicUsize,
     /// Unfinished deliveries over all endpoints.
     pub backlog: AtomicU64,
     pub events: AtomicU64,
-    ledgers: RwLock<HashMap<EndpointId, Arc<Mutex<Ledger>>>>,
+    pub(super) ledgers: RwLock<HashMap<EndpointId, Arc<Mutex<Ledger>>>>,
     ops: Mutex<Vec<Op>>,
     definitions: RwLock<Arc<DefinitionSet>>,
     /// Webhooks whose deliveries are sent; all ledgers share it.
@@ -64,9 +66,9 @@ pub struct Shared {
     tokens: RwLock<Arc<Vec<Token>>>,
     people: RwLock<Arc<People>>,
     /// By endpoint first: what is asked most is the counts of one.
-    counters: Mutex<Counters>,
+    pub(super) counters: Mutex<Counters>,
     /// The same for tests, which appear in no other count.
-    tests: Mutex<Counters>,
+    pub(super) tests: Mutex<Counters>,
     /// The same of the last hours, by webhook.
     pub hours: Mutex<Hours>,
     /// Told what happens to deliveries and endpoints.
@@ -86,6 +88,7 @@ impl Shared {
             readers,
             budget: Arc::default(),
             recent: Recent::default(),
+            places: Places::default(),
             bound: AtomicUsize::new(RESIDENT_MAX),
             backlog: AtomicU64::new(0),
             events: AtomicU64::new(0),

@@ -12,7 +12,7 @@ use crate::store::{Store, StoreConfig, StoreError, conformance};
 
 mod faults;
 
-fn config(folder: &Path) -> StoreConfig {
+pub(super) fn config(folder: &Path) -> StoreConfig {
     StoreConfig {
         path: folder.to_path_buf(),
         relaxed: false,
@@ -29,12 +29,16 @@ fn open(folder: &Path) -> EmbeddedStore {
 /// Calls `test` with what opens the store anew, each time closing the last.
 fn reopening(test: impl FnOnce(&dyn Fn() -> Arc<dyn Store>)) {
     let folder = tempfile::tempdir().expect("a folder");
+    reopening_in(folder.path(), test);
+}
+
+fn reopening_in(folder: &Path, test: impl FnOnce(&dyn Fn() -> Arc<dyn Store>)) {
     let last: RefCell<Option<Arc<EmbeddedStore>>> = RefCell::new(None);
     test(&|| {
         if let Some(last) = last.borrow_mut().take() {
             last.close();
         }
-        let opened = Arc::new(open(folder.path()));
+        let opened = Arc::new(open(folder));
         *last.borrow_mut() = Some(opened.clone());
         opened
     });
@@ -128,6 +132,28 @@ fn pruned_deliveries_leave_nothing_behind() {
         db.execute("UPDATE event SET received = received - 7200000000", []).expect("written");
     };
     block_on(conformance::leaves_nothing_behind(store, &age));
+}
+
+#[test]
+fn pages_are_what_a_look_at_every_row_finds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let spread = || {
+        let db = rusqlite::Connection::open(folder.path().join(super::schema::FILE)).expect("opens");
+        db.busy_timeout(Duration::from_secs(10)).expect("set");
+        // Three seconds from one to the next, and back up to nine.
+        let received = "1764000000000000 + seq * 3000000 - (seq % 4) * 3000000";
+        db.execute(&format!("UPDATE event SET received = {received}"), []).expect("written");
+    };
+    let config = ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    reopening_in(folder.path(), |open| {
+        let bed = block_on(conformance::searching::Bed::new(open, &spread));
+        let checked = runner.run(&conformance::searching::picks(), |(picks, limit)| {
+            block_on(bed.agrees(&picks, limit));
+            Ok(())
+        });
+        checked.unwrap_or_else(|failure| panic!("{failure}"));
+    });
 }
 
 #[test]

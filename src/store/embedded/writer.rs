@@ -242,6 +242,8 @@ impl Writer {
         }
         if swept {
             self.next_sweep = now + if self.shared.config.relaxed { RELAXED_SYNC } else { SWEEP_EVERY };
+            self.intake.index.committed();
+            self.shared.places.committed();
             self.intake.look_round(&self.shared);
             self.ballast.restore(&self.shared);
         }
@@ -331,7 +333,8 @@ fn begin(tx: &mut Tx<'_>, sweep: bool, fold: bool) -> rusqlite::Result<()> {
     if sweep {
         let now = tx.now;
         tx.spill(Some(now))?;
-        tx.intake.index(tx.db)?;
+        tx.intake.index.write(tx.db)?;
+        tx.shared.places.write(tx.db)?;
     }
     Ok(())
 }

@@ -92,9 +92,7 @@ pub async fn listed(state: &State, mut query: Query) -> Result<Listed<EndpointVi
     order.sort(state, &mut endpoints);
     let listed = page_in_order(endpoints, page, |e| i64::from(e.endpoint.id.0));
     let inspections = join_all(listed.rows.iter().map(|e| state.dispatcher.inspect(e.endpoint.id))).await;
-    let Listed { rows, previous, next, count } = listed;
-    let rows = rows.iter().zip(inspections).map(|(e, live)| view(state, &set, e, live)).collect();
-    Ok(Listed { rows, previous, next, count })
+    Ok(listed.map(|rows| rows.iter().zip(inspections).map(|(e, live)| view(state, &set, e, live)).collect()))
 }
 
 async fn in_states(

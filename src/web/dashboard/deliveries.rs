@@ -60,11 +60,10 @@ impl Choices {
 pub async fn list(person: Person<Read>, state: State, req: HttpRequest) -> Result<HttpResponse, Failure> {
     let frame = Frame::new(&req, &state, Some(&person.who)).page("deliveries", "Deliveries");
     let (filters, page) = Filters::of(&req)?;
-    let (listed, problem) = read(&state, &filters, page).await?;
-    let Listed { rows: found, previous, next, count } = listed;
-    let found = rows(&state, found, &frame).await;
+    let (mut listed, problem) = read(&state, &filters, page).await?;
+    let found = rows(&state, std::mem::take(&mut listed.rows), &frame).await;
     let links = Links::new(req.path().to_owned(), &without_notice(&req));
-    let list = ListBody::new(Listed { rows: found, previous, next, count }, &links, |row| row);
+    let list = ListBody::new(listed.map(|_| found), &links, |row| row);
     let errors = ErrorKind::ALL.map(ErrorKind::as_str).to_vec();
     let events = EventType::ALL.map(EventType::as_str).to_vec();
     let (webhooks, endpoints) = (Choices::webhooks(&state), Choices::endpoints(&state));
@@ -79,7 +78,7 @@ async fn read(
 ) -> Result<(Listed<crate::store::archive::DeliveryRow>, Option<String>), Failure> {
     match parse(filters.pairs.clone(), DELIVERY_FILTERS, &state.models()) {
         Ok(filter) => Ok((state.store.deliveries(filter, page).await?, None)),
-        Err(error) => Ok((Listed { rows: Vec::new(), previous: None, next: None, count: Some(0) }, Some(error.text()))),
+        Err(error) => Ok((Listed::new(Vec::new(), Page::first(page.limit), Some(0), |_| 0), Some(error.text()))),
     }
 }
 

@@ -13,7 +13,6 @@ use super::show;
 use crate::dispatch::Minute;
 use crate::domain::change::EndpointActivity;
 use crate::domain::ids::EndpointId;
-use crate::store::archive::Listed;
 use crate::web::State;
 use crate::web::api::endpoint_list::listed;
 use crate::web::api::endpoints::{EndpointView, LastHour};
@@ -149,9 +148,9 @@ pub async fn list(person: Person<Read>, state: State, req: HttpRequest) -> Resul
     let frame = Frame::new(&req, &state, Some(&person.who)).page("endpoints", "Endpoints");
     let (filters, _) = Filters::of(&req)?;
     let text = without_notice(&req);
-    let Listed { rows, previous, next, count } = listed(&state, Query::parse(&text)).await?;
+    let found = listed(&state, Query::parse(&text)).await?;
     let links = Links::new(req.path().to_owned(), &text);
-    let list = ListBody::new(Listed { rows: lines(&state, rows, &frame), previous, next, count }, &links, |line| line);
+    let list = ListBody::new(found.map(|rows| lines(&state, rows, &frame)), &links, |line| line);
     let states = EndpointActivity::ALL.map(|state| (state.as_str(), show::words(state.as_str()))).to_vec();
     frame::page(&Endpoints { frame, filters, list, orders: ORDERS, states })
 }

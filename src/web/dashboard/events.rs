@@ -16,7 +16,7 @@ use super::show;
 use crate::clock;
 use crate::domain::event::{Event, EventType};
 use crate::domain::ids::PublicId;
-use crate::store::archive::{EventRow, Listed};
+use crate::store::archive::{EventRow, Listed, Page};
 use crate::web::State;
 use crate::web::api::events::event_seq;
 use crate::web::api::webhook_tools::{MatchView, explain, explained};
@@ -81,7 +81,7 @@ pub async fn list(person: Person<Read>, state: State, req: HttpRequest) -> Resul
     let (filters, page) = Filters::of(&req)?;
     let (listed, problem) = match parse(filters.pairs.clone(), EVENT_FILTERS, &state.models()) {
         Ok(filter) => (state.store.events(filter, page).await?, None),
-        Err(error) => (Listed { rows: Vec::new(), previous: None, next: None, count: None }, Some(error.text())),
+        Err(error) => (Listed::new(Vec::new(), Page::first(page.limit), None, |_| 0), Some(error.text())),
     };
     let links = Links::new(req.path().to_owned(), &without_notice(&req));
     let list = ListBody::new(listed, &links, |row| Line::new(row, &frame));

@@ -36,7 +36,12 @@ impl Filters {
 
     /// Others than those that are always in sight.
     pub fn more(&self) -> bool {
-        self.pairs.iter().any(|(key, _)| !matches!(key.as_str(), "status" | "q"))
+        self.beside(&["status", "q"])
+    }
+
+    /// Others than these.
+    pub fn beside(&self, names: &[&str]) -> bool {
+        self.pairs.iter().any(|(key, _)| !names.contains(&key.as_str()))
     }
 
     /// All but those called `name`: what a form must repeat beside its own field.

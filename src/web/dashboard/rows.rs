@@ -76,6 +76,8 @@ pub struct Row {
     pub state: &'static str,
     pub colour: &'static str,
     pub waits: Option<Waits>,
+    /// A `<time>` element, while it is retrying.
+    pub next_attempt: Option<String>,
     pub attempts: u32,
     /// When the next attempt is due, a `<time>` element; only while retrying.
     pub next: Option<String>,
@@ -106,6 +108,7 @@ impl Row {
             state,
             colour: show::colour(state),
             waits: view.waiting_for.as_ref().map(|waiting| Waits::new(waiting, frame)),
+            next_attempt: view.next_attempt_at.map(|at| frame.when(&at)),
             attempts: view.attempt_count,
             next: view.next_attempt_at.map(|at| frame.when(&at)),
             latency: view.latency_ms.filter(|_| view.attempt_count > 0).map(show::millis),

@@ -22,7 +22,7 @@ use crate::domain::event::EventType;
 use crate::domain::ids::WebhookId;
 use crate::domain::payload_url::mask_userinfo;
 use crate::domain::webhook::{Source, Webhook};
-use crate::store::archive::{LastDay, Listed, Page};
+use crate::store::archive::{LastDay, Page};
 use crate::store::{Filter, Store};
 use crate::web::State;
 use crate::web::api::sent_request::SentRequest;
@@ -100,10 +100,9 @@ pub async fn list(person: Person<Read>, state: State, req: HttpRequest) -> Resul
     let frame = Frame::new(&req, &state, Some(&person.who)).page("webhooks", "Webhooks");
     let (filters, _) = Filters::of(&req)?;
     let text = without_notice(&req);
-    let Listed { rows: found, previous, next, count } = api::listed(&state, Query::parse(&text))?;
-    let lines = found.iter().map(|webhook| Line::new(webhook, &*state.store)).collect();
+    let found = api::listed(&state, Query::parse(&text))?;
     let links = Links::new(req.path().to_owned(), &text);
-    let list = ListBody::new(Listed { rows: lines, previous, next, count }, &links, |line| line);
+    let list = ListBody::new(found, &links, |webhook| Line::new(&webhook, &*state.store));
     frame::page(&Webhooks { frame, filters, list })
 }
 
