@@ -60,7 +60,7 @@ const events = [
 ];
 const pages = [
   ["overview", "/"], ["delivery", `/deliveries/${one.id}/`], ["failed", "/failed/"], ["endpoints", "/endpoints/"],
-  ["endpoints, by backlog", "/endpoints/?order=backlog"], ["endpoint", `/endpoints/${last}/`], ["quiet endpoint", `/endpoints/${quiet.endpoint_id}/`],
+  ["endpoints, by backlog", "/endpoints/?ordering=-backlog"], ["endpoints, by age", "/endpoints/?ordering=oldest_pending_at"], ["endpoints, paused", "/endpoints/?state=paused"], ["endpoint", `/endpoints/${last}/`], ["quiet endpoint", `/endpoints/${quiet.endpoint_id}/`],
   ["event", `/events/${one.event_id}/`], ["webhooks", `${server.hooks}/`], ["webhook", `${server.hooks}/${hook}/`], ["quiet webhook", `${server.hooks}/${quiet.id}/`],
   ["audit log", "/audit/"], ["tokens and users", "/access/"], ["nodes and settings", "/service/"],
 ];

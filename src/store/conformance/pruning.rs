@@ -140,6 +140,19 @@ pub async fn down_to_the_bound(store: Arc<dyn Store>) {
     assert_eq!((pruned.history, pruned.more), (2, false));
 }
 
+/// Much goes, some of which a store may not have indexed yet; what came last stays.
+pub async fn much(store: Arc<dyn Store>) {
+    let bed = Bed::new(store).await;
+    for object in 0..40 {
+        for id in bed.accept(object, 3).await {
+            bed.finish(id, Next::Delivered).await;
+        }
+    }
+    let last = bed.accept(1, 1).await;
+    bed.prune(&delivered_go(), 120).await;
+    assert_eq!(bed.there(&last).await, [true]);
+}
+
 /// One that failed does not keep its delivered siblings; what is left is whole: it can be resent under a new number.
 pub async fn siblings_of_failed(store: Arc<dyn Store>) {
     let bed = Bed::new(store).await;

@@ -255,24 +255,27 @@ impl Open {
     }
 }
 
-/// From the kept counters, when the filter asks for nothing finer: for states and endpoints; for webhooks only of what
-/// has ended.
+/// From the kept counters, when the filter asks for nothing finer: for states, tests and endpoints; for webhooks only of
+/// what has ended.
 fn exact_count(shared: &Shared, filter: &Filter) -> Option<u64> {
     let coarse = Filter {
         states: filter.states.clone(),
         webhooks: filter.webhooks.clone(),
         endpoints: filter.endpoints.clone(),
+        test: filter.test,
         ..Filter::default()
     };
+    let (tests, others) = (filter.test != Some(false), filter.test != Some(true));
     let wanted = |s: DeliveryState| filter.states.is_empty() || filter.states.contains(&s);
-    let open: Vec<_> = DeliveryState::ALL.into_iter().filter(|s| s.unfinished() && wanted(*s)).collect();
+    let open: Vec<_> = DeliveryState::ALL.into_iter().filter(|s| s.unfinished() && wanted(*s) && others).collect();
     if *filter != coarse || (!open.is_empty() && !filter.webhooks.is_empty()) {
         return None;
     }
     let at = |e: &EndpointId| filter.endpoints.is_empty() || filter.endpoints.contains(e);
     let of = |e, w: WebhookId, s| wanted(s) && at(&e) && (filter.webhooks.is_empty() || filter.webhooks.contains(&w));
-    // Lists show tests among the others.
-    let mut count = shared.counted(of) + shared.counted_tests(of);
+    // Lists show tests among the others; none of them is unfinished.
+    let mut count = if others { shared.counted(of) } else { 0 };
+    count += if tests { shared.counted_tests(of) } else { 0 };
     if !open.is_empty() {
         for ledger in shared.all_ledgers() {
             let ledger = ledger.lock();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::EmbeddedStore;
+use crate::domain::ids::EndpointId;
 use crate::store::{Store, StoreConfig, StoreError, conformance};
 
 mod faults;
@@ -104,6 +105,24 @@ fn prunes_no_event_whose_young_deliveries_have_no_row_yet() {
 #[test]
 fn prunes_down_to_the_bound_and_not_for_the_sake_of_failed_deliveries() {
     reopening(|open| block_on(conformance::pruning::down_to_the_bound(open())));
+}
+
+#[test]
+fn pruned_deliveries_leave_no_index_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Arc::new(open(folder.path()));
+    block_on(conformance::pruning::much(store.clone()));
+    let db = rusqlite::Connection::open(folder.path().join(super::schema::FILE)).expect("opens");
+    let counts = |sql: &str| db.query_row(sql, [], |r| Ok((r.get(0)?, r.get(1)?))).expect(sql);
+    let pairs =
+        "SELECT count(d.id), count(*) FROM placed p LEFT JOIN delivery d ON d.id = p.id AND d.endpoint = p.endpoint";
+    let (rowed, written): (i64, i64) = counts(pairs);
+    let waiting = store.shared.places.waiting_at(&[EndpointId(1), EndpointId(2)]).len() as i64;
+    assert_eq!((rowed, written + waiting), (written, 1), "{waiting} wait");
+    let keys = "SELECT count(e.seq), count(*) FROM event_key k LEFT JOIN event e ON e.seq = k.seq";
+    let (of_events, all): (i64, i64) = counts(keys);
+    assert_eq!(of_events, all);
+    assert!(all <= 2, "{all}");
 }
 
 #[test]

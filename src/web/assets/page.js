@@ -256,7 +256,7 @@
     const note = $(".small", cell("state"));
     if (note) note.textContent = "";
     cell("attempts").textContent = change.attempts;
-    if (cell("next")) cell("next").textContent = "";
+    cell("next").textContent = "";
     if (change.status_code) cell("result").textContent = change.status_code;
   }
   document.addEventListener("click", async (event) => {

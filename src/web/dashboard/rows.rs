@@ -79,8 +79,6 @@ pub struct Row {
     /// A `<time>` element, while it is retrying.
     pub next_attempt: Option<String>,
     pub attempts: u32,
-    /// When the next attempt is due, a `<time>` element; only while retrying.
-    pub next: Option<String>,
     pub latency: Option<String>,
     pub result: Option<String>,
     pub test: bool,
@@ -110,7 +108,6 @@ impl Row {
             waits: view.waiting_for.as_ref().map(|waiting| Waits::new(waiting, frame)),
             next_attempt: view.next_attempt_at.map(|at| frame.when(&at)),
             attempts: view.attempt_count,
-            next: view.next_attempt_at.map(|at| frame.when(&at)),
             latency: view.latency_ms.filter(|_| view.attempt_count > 0).map(show::millis),
             result,
             test: view.test,
