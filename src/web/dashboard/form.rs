@@ -83,12 +83,15 @@ fn check_site(req: &HttpRequest) -> Result<(), ApiError> {
     if foreign { Err(refusal("it was sent from another site")) } else { Ok(()) }
 }
 
-/// With a session only its own secret counts: the other cookie may have been set by somebody else on this host.
+/// With a session only its own secret counts: the other cookie may have been set by somebody else on this host. Except on the
+/// login page, which may have come without the session's cookie, by a link on another site.
 fn check_secret(req: &HttpRequest, given: &str, inside: bool) -> Result<(), ApiError> {
-    match req.cookie(if inside { COOKIE } else { BEFORE_LOGIN }) {
-        Some(cookie) if csrf_of(cookie.value()) == given => Ok(()),
-        Some(_) => Err(refusal("it is from an older page; load the page again and repeat it")),
-        None => Err(refusal("your browser sent no cookie; log in again, and allow cookies for this page")),
+    let stranger = (!inside || req.path().ends_with("/login/")).then(|| req.cookie(BEFORE_LOGIN)).flatten();
+    let cookies: Vec<_> = inside.then(|| req.cookie(COOKIE)).flatten().into_iter().chain(stranger).collect();
+    match cookies.is_empty() {
+        true => Err(refusal("your browser sent no cookie; log in again, and allow cookies for this page")),
+        false if cookies.iter().any(|cookie| csrf_of(cookie.value()) == given) => Ok(()),
+        false => Err(refusal("it is from an older page; load the page again and repeat it")),
     }
 }
 
