@@ -37,7 +37,7 @@
     // Nothing but points would be seen of very few, or of what has silence on both sides.
     const lonely = names.includes("p50");
     const few = (u, series, from, to) => lonely || to - from < 3;
-    const bar = (name) => ({ label: name, stroke: COLOURS[name], width: 1.5, fill: COLOURS[name] + "22", points: { show: few, size: 4 }, spanGaps: false });
+    const bar = (name) => ({ label: name, stroke: COLOURS[name], width: 1.5, fill: name === "delivered" || names.length === 1 ? COLOURS[name] + "22" : undefined, points: { show: few, size: 4 }, spanGaps: false });
     const plot = new uPlot({
       width: width(), height, legend: { show: false }, cursor: { drag: { x: false, y: false } },
       scales: {
