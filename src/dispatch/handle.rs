@@ -12,7 +12,7 @@ use super::arbiters::{Arbiters, Common, ThreadState};
 use super::core::activity;
 use super::messages::{CatalogReplaced, Drain, Inspect, Locate, StopStarting, WakeEndpoints};
 use super::router::Router;
-use super::{Deps, Inspection, Lag, Minute, Waiting, attempt, bulk, expiry, pruner};
+use super::{Deps, Inspection, Lag, Minute, RecentAttempt, Waiting, attempt, bulk, expiry, pruner};
 use crate::catalog::Catalog;
 use crate::clock;
 use crate::config::NetboxVersion;
@@ -153,6 +153,11 @@ impl Dispatcher {
     pub fn hour_of(&self, endpoint: EndpointId) -> Vec<Minute> {
         let stats = self.common.figures.look(endpoint);
         stats.map(|stats| stats.lock().hour(clock::now())).unwrap_or_default()
+    }
+
+    /// The latest attempts at an endpoint, newest first.
+    pub fn recent_attempts(&self, endpoint: EndpointId) -> Vec<RecentAttempt> {
+        self.common.figures.look(endpoint).map(|stats| stats.lock().recent()).unwrap_or_default()
     }
 
     /// Deliveries per second of an endpoint over the last minute.

@@ -31,7 +31,7 @@ mod stats;
 
 pub use figures::Lag;
 pub use handle::Dispatcher;
-pub use stats::Minute;
+pub use stats::{Minute, RecentAttempt};
 
 /// What the dispatcher is made of.
 pub struct Deps {

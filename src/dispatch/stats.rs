@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::domain::attempt::{Attempt, Outcome};
+use crate::domain::attempt::{Attempt, ErrorKind, Outcome};
+use crate::domain::ids::PublicId;
 use crate::domain::time::Timestamp;
 
 const SECONDS: usize = 60;
@@ -35,6 +36,33 @@ pub struct Minute {
     pub latency_us: Option<[u32; 2]>,
 }
 
+/// Attempts that are remembered one by one.
+const RECENT: usize = 20;
+
+/// An attempt at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct RecentAttempt {
+    pub delivery_id: PublicId,
+    pub number: u32,
+    pub started_at: Timestamp,
+    pub status_code: Option<u16>,
+    pub error: Option<ErrorKind>,
+    pub duration_ms: f64,
+}
+
+impl RecentAttempt {
+    fn new(delivery_id: PublicId, number: u32, attempt: &Attempt) -> Self {
+        Self {
+            delivery_id,
+            number,
+            started_at: attempt.started_at,
+            status_code: attempt.status(),
+            error: attempt.error_kind(),
+            duration_ms: attempt.timings.total.as_secs_f64() * 1_000.0,
+        }
+    }
+}
+
 impl Minute {
     const fn quiet(since: Timestamp) -> Self {
         Self {
@@ -60,11 +88,17 @@ pub struct Stats {
     next: usize,
     /// Minutes in which anything happened, oldest first; the last one may still go on.
     minutes: VecDeque<Minute>,
+    /// Newest last.
+    recent: VecDeque<RecentAttempt>,
 }
 
 impl Stats {
-    /// An attempt ended; `in_flight`: requests at that moment, itself among them.
-    pub fn attempted(&mut self, attempt: &Attempt, in_flight: usize, now: Timestamp) {
+    /// An attempt of a delivery ended, and its number; `in_flight`: requests at that moment, itself among them.
+    pub fn attempted(&mut self, of: (PublicId, u32), attempt: &Attempt, in_flight: usize, now: Timestamp) {
+        if self.recent.len() >= RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(RecentAttempt::new(of.0, of.1, attempt));
         let micros = u32::try_from(attempt.timings.total.as_micros()).unwrap_or(u32::MAX);
         let minute = self.minute(now);
         minute.attempts += 1;
@@ -100,6 +134,11 @@ impl Stats {
 
     pub fn breaker_opened(&mut self, now: Timestamp) {
         self.minute(now).opened += 1;
+    }
+
+    /// The latest attempts, newest first.
+    pub fn recent(&self) -> Vec<RecentAttempt> {
+        self.recent.iter().rev().copied().collect()
     }
 
     /// Deliveries per second over the last minute.
@@ -183,6 +222,10 @@ fn quantiles(mut values: Vec<u32>) -> Option<impl Fn(f64) -> u32> {
 mod tests {
     use super::*;
 
+    fn some_delivery() -> (PublicId, u32) {
+        (crate::domain::ids::EventSeq(1).public(Timestamp(0)), 1)
+    }
+
     fn attempt(status: u16, ms: u64, retry_after: Option<Duration>) -> Attempt {
         let outcome = Outcome::Answered { status, retry_after };
         let mut attempt = crate::dispatch::attempt::not_sent(outcome, String::new(), Timestamp(0), 1, "".into());
@@ -200,9 +243,22 @@ mod tests {
     }
 
     #[test]
+    fn the_latest_attempts_are_remembered_newest_first() {
+        let mut stats = Stats::default();
+        for n in 0..50 {
+            let (delivery, _) = some_delivery();
+            stats.attempted((delivery, n), &attempt(500, 10, None), 1, Timestamp(0));
+        }
+        let recent = stats.recent();
+        assert_eq!((recent.len(), recent[0].number, recent[RECENT - 1].number), (RECENT, 49, 30));
+        assert_eq!((recent[0].status_code, recent[0].error), (Some(500), Some(ErrorKind::HttpStatus)));
+        assert_eq!(recent[0].duration_ms, 10.0);
+    }
+
+    #[test]
     fn percentiles_are_of_the_sample() {
         let mut stats = Stats::default();
-        (1..=100).for_each(|ms| stats.attempted(&attempt(200, ms, None), 1, Timestamp(0)));
+        (1..=100).for_each(|ms| stats.attempted(some_delivery(), &attempt(200, ms, None), 1, Timestamp(0)));
         assert_eq!(stats.latency_ms(), Some([51.0, 95.0, 99.0]));
     }
 
@@ -210,9 +266,9 @@ mod tests {
     fn an_hour_is_told_minute_by_minute_without_gaps() {
         let mut stats = Stats::default();
         let minute = |n: i64| Timestamp::from_secs(6_000 + 60 * n);
-        stats.attempted(&attempt(200, 10, None), 3, minute(0));
+        stats.attempted(some_delivery(), &attempt(200, 10, None), 3, minute(0));
         stats.delivered(minute(0));
-        stats.attempted(&attempt(429, 20, Some(MINUTE)), 2, minute(2));
+        stats.attempted(some_delivery(), &attempt(429, 20, Some(MINUTE)), 2, minute(2));
         stats.breaker_opened(minute(2));
         stats.failed(4, minute(2));
         let hour = stats.hour(minute(3));
@@ -239,9 +295,9 @@ mod tests {
     #[test]
     fn the_latency_of_a_minute_is_of_its_own_attempts() {
         let mut stats = Stats::default();
-        (0..300).for_each(|_| stats.attempted(&attempt(200, 900, None), 1, Timestamp(0)));
+        (0..300).for_each(|_| stats.attempted(some_delivery(), &attempt(200, 900, None), 1, Timestamp(0)));
         let next = Timestamp(0) + MINUTE;
-        (0..3).for_each(|_| stats.attempted(&attempt(200, 5, None), 1, next));
+        (0..3).for_each(|_| stats.attempted(some_delivery(), &attempt(200, 5, None), 1, next));
         let hour = stats.hour(next);
         assert_eq!((hour[0].latency_us, hour[1].latency_us), (Some([900_000; 2]), Some([5_000; 2])));
     }

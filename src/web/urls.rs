@@ -56,6 +56,7 @@ pub const URLS: &[Url] = &[
         &[("GET", READ, |r| r.to(endpoints::get)), ("PATCH", ADMIN, |r| r.to(endpoints::change))],
     ),
     url("/api/endpoints/{id}/history/", &[("GET", READ, |r| r.to(endpoint_figures::history))]),
+    url("/api/endpoints/{id}/attempts/", &[("GET", READ, |r| r.to(endpoint_figures::attempts))]),
     url("/api/endpoints/{id}/blocked/", &[("GET", READ, |r| r.to(endpoint_figures::blocked))]),
     url("/api/endpoints/{id}/pause/", &[("POST", OPERATE, |r| r.to(endpoints::pause))]),
     url("/api/endpoints/{id}/resume/", &[("POST", OPERATE, |r| r.to(endpoints::resume))]),

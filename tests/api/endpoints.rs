@@ -137,11 +137,15 @@ fn what_an_endpoint_did_and_what_it_holds_up_is_told() {
     let sums = ["attempts", "delivered", "failed", "limited", "retry_after", "breaker_opened"].map(sum);
     assert_eq!(sums, [2, 1, 0, 1, 1, 0]);
     assert!(minutes.iter().any(|m| m["latency_ms"]["p95"].is_number() && m["in_flight_max"] == json!(1)));
+    let attempts = server.list(&format!("{path}attempts/"));
+    let told: Vec<_> = attempts.iter().map(|a| (a["status_code"].clone(), a["error"].clone())).collect();
+    assert_eq!(told, [(json!(429), json!("http_status")), (json!(200), json!(null))]);
+    assert_eq!((&attempts[0]["delivery_id"], &attempts[0]["number"]), (&head["id"], &json!(1)));
     let status = server.get("/api/status/").expect(200).json();
     assert_eq!(status["last_hour"]["delivered"], json!(1));
     let lag = &status["lag_seconds"];
     assert!(lag["p50"].as_f64() <= lag["max"].as_f64() && lag["max"].as_f64() < Some(60.0), "{lag}");
-    for missing in ["history", "blocked"] {
+    for missing in ["history", "attempts", "blocked"] {
         server.get(&format!("/api/endpoints/999/{missing}/")).expect(404);
     }
 }

@@ -325,6 +325,8 @@ test("an endpoint's page says what is held up, and draws its last hour", async (
   const held = page.locator("section", { hasText: "What is held up" });
   await held.getByRole("row", { name: /dcim.rack 7.*429.*2$/ }).waitFor();
   assert.equal(await page.locator(".plots canvas").count(), 3);
+  const tried = page.locator("section", { hasText: "Recent attempts" });
+  await tried.getByRole("row", { name: /429/ }).first().waitFor();
   await page.getByText("As a table").click();
   await page.getByRole("cell", { name: "429, Retry-After" }).or(page.getByRole("cell", { name: "429", exact: true })).first().waitFor();
   await sound(page, "endpoint-held");

@@ -66,7 +66,7 @@ impl Core {
         metrics.attempt_ended(attempt.error_kind());
         metrics.attempt_seconds.observe(attempt.timings.total.as_secs_f64());
         let mut stats = state.stats.lock();
-        stats.attempted(attempt, state.queue.in_flight(), now);
+        stats.attempted((granted.public_id, granted.number), attempt, state.queue.in_flight(), now);
         match next {
             Next::Delivered => {
                 stats.delivered(now);

@@ -1,4 +1,4 @@
-//! What an endpoint did, and what holds it up: `/api/endpoints/{id}/history/` and `…/blocked/`.
+//! What an endpoint did, and what holds it up: `/api/endpoints/{id}/history/`, `…/attempts/` and `…/blocked/`.
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
@@ -61,6 +61,13 @@ pub async fn history(_auth: Allowed<Read>, state: State, id: web::Path<u32>) -> 
     let endpoint = find(&state, EndpointId(*id))?.endpoint.id;
     let minutes: Vec<_> = state.dispatcher.hour_of(endpoint).into_iter().map(MinuteView::from).collect();
     Ok(HttpResponse::Ok().json(json!({ "count": minutes.len(), "results": minutes })))
+}
+
+/// `GET /api/endpoints/{id}/attempts/`: the latest ones of all its deliveries, newest first, as far as this process made them.
+pub async fn attempts(_auth: Allowed<Read>, state: State, id: web::Path<u32>) -> Result<HttpResponse, ApiError> {
+    let endpoint = find(&state, EndpointId(*id))?.endpoint.id;
+    let attempts = state.dispatcher.recent_attempts(endpoint);
+    Ok(HttpResponse::Ok().json(json!({ "count": attempts.len(), "results": attempts })))
 }
 
 /// A delivery that holds up its key.

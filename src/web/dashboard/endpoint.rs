@@ -12,6 +12,7 @@ use super::frame::{self, Frame, back};
 use super::rows::{Names, Row, rows};
 use super::session::Person;
 use super::show;
+use crate::dispatch::RecentAttempt;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::ids::{EndpointId, WebhookId};
 use crate::store::Filter;
@@ -38,11 +39,37 @@ struct Endpoint {
     blocked: Vec<(Row, u64)>,
     /// One delivery holds up all of them.
     one_line: bool,
+    attempts: Vec<Tried>,
     /// The oldest that wait.
     waiting: Vec<Row>,
     recent: Vec<Row>,
     policy: Vec<Setting>,
     charts: charts::Endpoint,
+}
+
+/// One of the latest attempts.
+struct Tried {
+    delivery: String,
+    number: u32,
+    /// A `<time>` element.
+    at: String,
+    result: String,
+    good: bool,
+    took: String,
+}
+
+impl Tried {
+    fn new(attempt: &RecentAttempt, frame: &Frame) -> Self {
+        let error = || attempt.error.map_or("–", |error| error.as_str());
+        Self {
+            delivery: attempt.delivery_id.to_string(),
+            number: attempt.number,
+            at: frame.when(&attempt.started_at),
+            result: attempt.status_code.map_or_else(|| show::words(error()), |status| status.to_string()),
+            good: attempt.error.is_none(),
+            took: show::millis(attempt.duration_ms),
+        }
+    }
 }
 
 /// A value of the policy.
@@ -83,6 +110,7 @@ pub async fn show(
         last_success: view.last_success_at.map(|at| frame.when(&at)),
         next_attempt: view.next_attempt_at.map(|at| frame.when(&at)),
         webhooks,
+        attempts: state.dispatcher.recent_attempts(view.id).iter().map(|a| Tried::new(a, &frame)).collect(),
         one_line: view.policy.get("ordering").is_some_and(|ordering| ordering == "endpoint"),
         waiting: rows(&state, waiting, &frame).await,
         recent: rows(&state, recent, &frame).await,

@@ -11,8 +11,8 @@ use super::session::{Person, safe_return};
 use super::show;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::ids::{EndpointId, Named, PublicId, WebhookId};
-use crate::store::BulkKind;
 use crate::store::archive::Page;
+use crate::store::{BulkKind, Filter};
 use crate::web::State;
 use crate::web::api::delivery_actions as api;
 use crate::web::auth::Operate;
@@ -21,9 +21,11 @@ use crate::web::filter::{DELIVERY_FILTERS, parse};
 
 /// Deliveries that may be selected one by one, each of which is two commits.
 const SELECTED_MAX: usize = 200;
+/// Deliveries that are counted for a question when no kept counter knows.
+const COUNTED_MAX: usize = 1_000;
 /// What can be retried, and what can be canceled.
 const RETRYABLE: [DeliveryState; 3] = [DeliveryState::Failed, DeliveryState::Canceled, DeliveryState::Retrying];
-const CANCELABLE: [DeliveryState; 3] = [DeliveryState::Pending, DeliveryState::Retrying, DeliveryState::InFlight];
+pub const CANCELABLE: [DeliveryState; 3] = [DeliveryState::Pending, DeliveryState::Retrying, DeliveryState::InFlight];
 
 type Fields = Vec<(String, String)>;
 
@@ -131,17 +133,24 @@ async fn all_matching(state: &State, form: &Form, retry: bool) -> Result<Chosen,
     // Only of these is anything done.
     let able = if retry { RETRYABLE } else { CANCELABLE };
     filter.states = able.into_iter().filter(|s| filter.states.is_empty() || filter.states.contains(s)).collect();
-    let count = match filter.states.is_empty() {
-        true => Some(0),
-        false => state.store.deliveries(filter, Page::first(1)).await?.count,
+    let how_many = match filter.states.is_empty() {
+        true => show::counted(0, "delivery", "deliveries"),
+        false => how_many(state, filter).await?,
     };
-    let how = in_words(state, &said);
-    let what = match count {
-        Some(n) => format!("{}{how}", show::counted(n, "delivery", "deliveries")),
-        None => format!("all deliveries{how}"),
-    };
+    let what = format!("{how_many}{}", in_words(state, &said));
     let fields = form.all("filter").into_iter().map(|pair| ("filter".to_owned(), pair)).collect();
     Ok(Chosen { what, fields, older: 0 })
+}
+
+/// How many deliveries a filter means; of many that nobody has counted, how many at least.
+pub async fn how_many(state: &State, filter: Filter) -> Result<String, ApiError> {
+    let listed = state.store.deliveries(filter, Page::first(COUNTED_MAX)).await?;
+    let seen = listed.rows.len() as u64;
+    Ok(match listed.count {
+        Some(n) => show::counted(n, "delivery", "deliveries"),
+        None if listed.next.is_none() && listed.looked.is_none() => show::counted(seen, "delivery", "deliveries"),
+        None => format!("at least {}", show::counted(seen, "delivery", "deliveries")),
+    })
 }
 
 fn cancels_everything() -> ApiError {

@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::filters::Filters;
 use super::form::Form;
 use super::frame::{self, Frame, go, with_notice};
+use super::many::{CANCELABLE, how_many};
 use super::rows::{Row, rows};
 use super::session::Person;
 use super::webhook_form::{self, Fields};
@@ -191,9 +192,11 @@ pub async fn delete(
     let webhook = api::find(&state, WebhookId(*id))?;
     let frame = Frame::new(&req, &state, Some(&person.who)).page("webhooks", "Delete this webhook?");
     if !form.has("sure") {
+        let of_it = Filter { webhooks: vec![webhook.id], states: CANCELABLE.to_vec(), ..Filter::default() };
+        let waiting = how_many(&state, of_it).await?;
         let ask = Confirm {
             text: vec![
-                format!("Webhook \"{}\" is deleted. Its deliveries that wait are canceled.", webhook.spec.name),
+                format!("Webhook \"{}\" is deleted. What waits is canceled: {waiting}.", webhook.spec.name),
                 "What was delivered stays in the history.".to_owned(),
             ],
             warning: None,
