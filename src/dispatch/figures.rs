@@ -9,12 +9,10 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::stats::Stats;
+use super::stats::{HOUR, Stats, minute_of};
 use crate::domain::ids::EndpointId;
 use crate::domain::time::Timestamp;
 
-/// Minutes of which the lag is known.
-const HOUR: i64 = 60;
 /// Longer lags count as this, in microseconds: ten days.
 const LONGEST_US: u64 = 10 * 86_400 * 1_000_000;
 
@@ -97,10 +95,6 @@ impl Lags {
 /// Always made: the bounds are right.
 fn empty() -> Option<Histogram<u32>> {
     Histogram::new_with_max(LONGEST_US, 2).ok()
-}
-
-fn minute_of(at: Timestamp) -> i64 {
-    at.as_secs().div_euclid(60)
 }
 
 #[cfg(test)]

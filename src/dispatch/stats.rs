@@ -14,7 +14,7 @@ const SECONDS: usize = 60;
 const SAMPLE: usize = 256;
 const MINUTE: Duration = Duration::from_secs(60);
 /// Minutes that are kept.
-const HOUR: i64 = 60;
+pub(super) const HOUR: i64 = 60;
 
 /// What an endpoint did within one minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -203,7 +203,8 @@ impl Stats {
     }
 }
 
-fn minute_of(at: Timestamp) -> i64 {
+/// Which minute an instant lies in, counted from the epoch.
+pub(super) fn minute_of(at: Timestamp) -> i64 {
     at.as_secs().div_euclid(MINUTE.as_secs() as i64)
 }
 
