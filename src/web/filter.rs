@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::error::{ApiError, FieldErrors};
+use super::query::yes_or_no;
 use crate::domain::attempt::ErrorKind;
 use crate::domain::event::EventType;
 use crate::domain::ids::{Named, PublicId};
@@ -148,14 +149,6 @@ fn millis(value: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|s| Duration::try_from_secs_f64(s).ok())
         .ok_or_else(|| format!("\"{value}\" is not a number of milliseconds"))
-}
-
-fn yes_or_no(value: &str) -> Result<bool, String> {
-    match value {
-        "true" | "True" | "1" => Ok(true),
-        "false" | "False" | "0" => Ok(false),
-        _ => Err(format!("\"{value}\" is neither true nor false")),
-    }
 }
 
 fn event_id(value: &str) -> Result<crate::domain::ids::EventSeq, String> {

@@ -49,12 +49,8 @@ impl Query {
 
     /// Takes a yes-or-no parameter.
     pub fn take_bool(&mut self, name: &str) -> Result<Option<bool>, ApiError> {
-        match self.take(name)?.as_deref() {
-            None => Ok(None),
-            Some("true" | "True" | "1") => Ok(Some(true)),
-            Some("false" | "False" | "0") => Ok(Some(false)),
-            Some(other) => Err(ApiError::field(name, format!("\"{other}\" is neither true nor false"))),
-        }
+        let Some(text) = self.take(name)? else { return Ok(None) };
+        yes_or_no(&text).map(Some).map_err(|problem| ApiError::field(name, problem))
     }
 
     /// Takes an id.
@@ -161,6 +157,15 @@ impl Links {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(&self.query).append_pair("cursor", &encode_cursor(side, row));
         format!("{}?{}", self.url, query.finish())
+    }
+}
+
+/// As NetBox and people write it.
+pub fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "True" | "1" => Ok(true),
+        "false" | "False" | "0" => Ok(false),
+        other => Err(format!("\"{other}\" is neither true nor false")),
     }
 }
 
